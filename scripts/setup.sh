@@ -1,0 +1,124 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+# Installs the Debian packages that building, the demo and the tests need, if any is missing.
+set -eu
+
+# One line each: groups that want it, package, reason.
+packages()
+{
+	cat <<-'EOF'
+		build  gcc                   the daemon, the command line and the guest module
+		build  libc6-dev             headers and the static C library; only recommended by gcc
+		build  make                  the build
+		build  cmake                 embedding into CMake projects
+		build  pkg-config            finds the libraries below
+		build  libusb-1.0-0-dev      the daemon's access to USB devices
+		build  libinih-dev           the configuration file
+		build  libsystemd-dev        readiness and watchdog messages, socket activation
+		build  linux-headers-amd64   the guest module
+		build  kmod                  depmod and modprobe
+		vm     qemu-system-x86       the guest
+		vm     busybox-static        the guest's user space
+		vm     cpio                  the guest's initramfs
+		vm     xz-utils              unpacks kernel and sources
+		vm     python3               drives the guest
+		vm     usbutils              lsusb, for the guest
+		vm     e2fsprogs             mke2fs, for the guest
+		check  libcmocka-dev         unit tests
+		check  clang                 sanitizers and the fuzzers
+		check  libclang-rt-14-dev    their run-time library; only recommended by clang
+		check  sparse                endian and lock annotations of the guest module
+		check  shellcheck            the scripts
+		check  git                   tests that look at tracked files only
+		wine   gcc-mingw-w64-x86-64  the Windows side
+		wine   mingw-w64-tools       import libraries from definition files (gendef)
+		wine   wine64                executes the Windows side
+		wine   wine64-tools          winedump, to look at what was built
+		wine   osslsigncode          test signatures
+		wine   wixl                  the Windows installer
+		wine   msitools              looks into that installer
+		debug  flex                  the debug kernel's configuration language
+		debug  bison                 the same
+		debug  bc                    the debug kernel's time constants
+		debug  libelf-dev            the debug kernel's objtool
+	EOF
+}
+
+groups_of()
+{
+	case $1 in
+	demo) echo build vm ;;
+	test) echo build vm check wine ;;
+	all) echo build vm check wine debug ;;
+	*) die "usage: setup.sh [--print] [demo|test|all]" ;;
+	esac
+}
+
+say() { printf 'setup: %s\n' "$*"; }
+die() { printf 'setup: %s\n' "$*" >&2; exit 1; }
+
+wanted()
+{
+	for group in $groups; do
+		packages | sed -n "s/^$group  *//p"
+	done
+}
+
+missing()
+{
+	for p in $(wanted | cut -d ' ' -f 1); do
+		[ "$(dpkg-query -W -f '${db:Status-Status}' "$p" 2>/dev/null)" = installed ] || printf '%s ' "$p"
+	done
+}
+
+# apt FAILURE ARGUMENT...: waits for another apt instead of failing, asks nothing, and shows its words only on failure
+apt()
+{
+	failure=$1
+	shift
+	$sudo env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=600 "$@" </dev/null >"$log" 2>&1 && return
+	tail -n 30 "$log" >&2
+	die "$failure (apt's words are above)"
+}
+
+known()
+{
+	for p in "$@"; do
+		apt-cache policy "$p" 2>/dev/null | grep -q '^ *Candidate: *[0-9]' || return 1
+	done
+}
+
+install_missing()
+{
+	command -v apt-get >/dev/null || die "this is no Debian system; missing: $*"
+	sudo=
+	if [ "$(id -u)" != 0 ]; then
+		command -v sudo >/dev/null || die "neither root nor sudo, so these cannot be installed: $*"
+		sudo=sudo
+	fi
+	log=$(mktemp)
+	trap 'rm -f "$log"' EXIT
+	say "install: $*"
+	known "$@" || apt "apt-get update failed: no network, or no archive in sources.list" update
+	# Old package lists name versions that the archive has dropped; a second attempt with new ones tells that from a real failure.
+	(apt "first attempt failed, trying with new package lists" install --no-install-recommends "$@") ||
+		{ apt "apt-get update failed" update
+		apt "apt-get install failed" install --no-install-recommends "$@"; }
+	say "done"
+}
+
+print=
+[ "${1-}" != --print ] || { print=1; shift; }
+groups=$(groups_of "${1-all}")
+if [ -n "$print" ]; then
+	wanted
+	exit
+fi
+set -f
+# shellcheck disable=SC2046 # package names have no blanks
+set -- $(missing)
+if [ $# = 0 ]; then
+	say "nothing to install"
+else
+	install_missing "$@"
+fi
