@@ -42,6 +42,7 @@ struct uw_transfer_io {
 	/* The answer. Set by the backend before complete(). */
 	uint32_t status;       /* enum uw_status */
 	uint32_t actual;       /* bytes moved, whatever the status; streams granted, for alloc_streams */
+	uint32_t copied;       /* of these, bytes that software copied between region and device; 0 unless set */
 
 	/* The backend's own while it has the transfer. */
 	struct uw_list node;

@@ -1,0 +1,611 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The host's end of a session.
+ *
+ *            new incarnation, fault, guest gone
+ *   any ------------------------------------------> DRAIN: every transfer is cancelled and reaped, no byte moves
+ *                                                     | nothing active: completion ring cleared, epoch published
+ *   RUN <--hello-- GREET <--echo of the epoch-- OFFER <'
+ *    '--bye--> CLOSED, answered once nothing is active     (a refused hello closes too)
+ *
+ * In OFFER nothing of the guest is read but its incarnation and its echo.
+ */
+#include "host.h"
+#include "xfer.h"
+
+void uw_host_limits_default(struct uw_host_limits *limits)
+{
+	limits->breaker.threshold = 64;
+	limits->breaker.cooldown = 1000 * UW_MS;
+	/* High speed allows 8,000 microframes of 13 bulk packets, and super speed a few times that. */
+	limits->bucket.rate = 2000000;
+	limits->bucket.burst = 200000;
+	limits->drain = 5000 * UW_MS;
+	limits->orphan = 30000 * UW_MS;
+}
+
+static uint64_t port_bit(uint8_t port)
+{
+	return 1ull << port;
+}
+
+/* Publication order: everything, then the state, then the epoch with release, then a kick whatever the wake index. */
+static void publish(struct uw_host *h, enum uw_host_state state)
+{
+	struct uw_slot *ring = (void *)(h->mem.region + h->layout.comp_ring);
+
+	uw_ring_clear(ring, h->layout.comp_slots, h->layout.start);
+	uw_layout_write(&h->layout, h->page);
+	uw_tx_init(&h->tx, ring, h->layout.comp_slots, h->layout.start, &h->page->hot, &h->guest->hot);
+	uw_rx_init(&h->rx, (const void *)(h->mem.region + h->layout.sub_ring), h->layout.sub_slots, h->layout.start, 0,
+		   &h->page->hot, &h->guest->hot);
+	if (!++h->epoch)
+		h->epoch = 1;
+	h->rx.epoch = (uint16_t)h->epoch;
+	uw_write32(&h->page->head.state, state);
+	uw_release32(&h->page->head.epoch, h->epoch);
+	h->kick = true;
+	UW_COUNT(&h->counters, epochs, 1);
+}
+
+static void offer(struct uw_host *h)
+{
+	h->fault = h->bye = false;
+	if (h->stopping) {
+		h->phase = UW_PHASE_DOWN;
+		publish(h, UW_HOST_DOWN);
+		return;
+	}
+	h->phase = UW_PHASE_OFFER;
+	publish(h, UW_HOST_READY);
+}
+
+static void begin_epoch(struct uw_host *h, uint64_t now)
+{
+	uint32_t port;
+
+	if (h->phase == UW_PHASE_DRAIN || h->phase == UW_PHASE_DOWN)
+		return;
+	h->phase = UW_PHASE_DRAIN;
+	h->bye = h->fault = false;
+	h->drain_until = now + h->limits.drain;
+	uw_write32(&h->page->head.state, UW_HOST_RESETTING);
+	h->kick = true;
+	for (port = 1; port <= uw_layout_ports(&h->layout); port++)
+		uw_xfer_end_port(h, (uint8_t)port, UW_ST_CANCELLED, now);
+	while (!uw_list_empty(&h->parked))
+		uw_xfer_drop(h, UW_CONTAINER(h->parked.next, struct uw_xfer, node));
+}
+
+void uw_host_init(struct uw_host *h, const struct uw_layout *layout, const struct uw_host_limits *limits,
+		  const struct uw_host_memory *mem, const char *name, uint32_t epoch, uint64_t now)
+{
+	uint32_t i;
+
+	uw_zero(h, sizeof(*h));
+	h->layout = *layout;
+	h->limits = *limits;
+	h->mem = *mem;
+	h->page = (void *)mem->region;
+	h->guest = (const void *)(mem->region + layout->guest_page);
+	h->epoch = epoch;
+	h->orphan_at = UW_NEVER;
+	for (i = 0; i < UW_NAME && name[i]; i++)
+		h->name[i] = name[i];
+	uw_xfer_init(h, now);
+	/* Whoever is there already is offered this epoch; only a newcomer asks for one of its own. */
+	h->incarnation = uw_acquire32(&h->guest->incarnation);
+	offer(h);
+}
+
+void uw_host_stop(struct uw_host *h, uint64_t now)
+{
+	h->stopping = true;
+	begin_epoch(h, now);
+}
+
+bool uw_host_stopped(const struct uw_host *h)
+{
+	return h->phase == UW_PHASE_DOWN;
+}
+
+void uw_host_link(struct uw_host *h, bool present, uint64_t now)
+{
+	h->present = present;
+	if (present)
+		return;
+	begin_epoch(h, now);
+	h->orphan_at = now + h->limits.orphan;
+}
+
+/* ---- ports ---- */
+
+static bool port_fits(const struct uw_host *h, uint32_t port, uint8_t speed)
+{
+	return (speed == UW_SPEED_SUPER) == (port > h->layout.usb2_ports);
+}
+
+uint8_t uw_host_port_for(const struct uw_host *h, uint8_t speed)
+{
+	uint32_t port;
+
+	for (port = 1; port <= uw_layout_ports(&h->layout); port++)
+		if (!h->ports[port].speed && port_fits(h, port, speed) && uw_list_empty(&h->ports[port].used))
+			return (uint8_t)port;
+	return 0;
+}
+
+static void tell(struct uw_host *h, uint8_t port, uint16_t changes)
+{
+	h->ports[port].changes |= changes;
+	h->to_tell |= port_bit(port);
+}
+
+void uw_host_attach(struct uw_host *h, uint8_t port, uint8_t speed, uint64_t now)
+{
+	struct uw_host_port *p = &h->ports[port];
+
+	p->speed = speed;
+	p->open = true;
+	p->touched = false;
+	uw_breaker_init(&p->breaker);
+	uw_bucket_init(&p->bucket, &h->limits.bucket, now);
+	uw_zero(&p->counters, sizeof(p->counters));
+	uw_zero(&p->latency, sizeof(p->latency));
+	tell(h, port, UW_EVENT_CONNECT);
+}
+
+void uw_host_detach(struct uw_host *h, uint8_t port, uint64_t now)
+{
+	struct uw_host_port *p = &h->ports[port];
+
+	p->speed = UW_SPEED_NONE;
+	p->open = false;
+	h->to_close &= ~port_bit(port);
+	h->to_open &= ~port_bit(port);
+	uw_xfer_end_port(h, port, UW_ST_NO_DEVICE, now);
+	tell(h, port, UW_EVENT_CONNECT);
+}
+
+void uw_host_event(struct uw_host *h, uint8_t port, uint16_t changes)
+{
+	tell(h, port, changes);
+}
+
+void uw_host_opened(struct uw_host *h, uint8_t port)
+{
+	h->ports[port].open = true;
+	h->ports[port].touched = false;
+	tell(h, port, UW_EVENT_CONNECT);
+}
+
+/* One event at a time is under way for each port: it tells the state of now, and changes gather for the next. */
+static void put_event(struct uw_host *h, uint8_t port)
+{
+	struct uw_host_port *p = &h->ports[port];
+	struct uw_answer a = { .type = UW_COMP_EVENT, .port = port };
+
+	a.u.event.seq = ++p->seq;
+	a.u.event.changes = p->changes;
+	a.u.event.speed = p->open ? p->speed : UW_SPEED_NONE;
+	p->changes = 0;
+	p->unacked = true;
+	h->to_tell &= ~port_bit(port);
+	uw_host_put(h, &a);
+	UW_COUNT(&h->counters, port_events, 1);
+}
+
+static void put_events(struct uw_host *h)
+{
+	uint32_t port;
+
+	if (h->phase != UW_PHASE_RUN || !h->to_tell)
+		return;
+	for (port = 1; port <= uw_layout_ports(&h->layout); port++)
+		if ((h->to_tell & port_bit((uint8_t)port)) && !h->ports[port].unacked && uw_list_empty(&h->parked) &&
+		    uw_xfer_room(h))
+			put_event(h, (uint8_t)port);
+}
+
+/* At the start of a session every port with a device is news; a device closed meanwhile is opened first. */
+static void tell_all(struct uw_host *h)
+{
+	uint32_t port;
+
+	h->to_tell = 0;
+	for (port = 1; port <= uw_layout_ports(&h->layout); port++) {
+		h->ports[port].unacked = false;
+		h->ports[port].changes = 0;
+		if (!h->ports[port].speed)
+			continue;
+		if (h->ports[port].open)
+			tell(h, (uint8_t)port, UW_EVENT_CONNECT);
+		else
+			h->to_open |= port_bit((uint8_t)port);
+	}
+}
+
+/* ---- messages ---- */
+
+static void reject(struct uw_host *h, const struct uw_ask *a, enum uw_status status, enum uw_why why)
+{
+	struct uw_answer answer = { .type = UW_COMP_COMPLETE, .id = a->id };
+
+	if (status == UW_ST_INVALID)
+		UW_COUNT(&h->counters, rejected, 1);
+	else
+		UW_COUNT(&h->counters, refused, 1);
+	if (!uw_ask_answered(a->type))
+		return;
+	answer.u.complete.status = (uint16_t)status;
+	answer.u.complete.why = (uint16_t)why;
+	uw_host_put(h, &answer);
+}
+
+static enum uw_status judge_hello(const struct uw_host *h, const struct uw_ask *a)
+{
+	if (a->u.hello.version_min > h->layout.version_max || a->u.hello.version_max < h->layout.version_min)
+		return UW_ST_UNSUPPORTED;
+	if (a->u.hello.version_min > a->u.hello.version_max || a->u.hello.incarnation != h->incarnation ||
+	    (a->u.hello.features & ~h->layout.features))
+		return UW_ST_INVALID;
+	return UW_ST_OK;
+}
+
+static void put_welcome(struct uw_host *h, enum uw_status status)
+{
+	struct uw_answer answer = { .type = UW_COMP_WELCOME };
+
+	answer.u.welcome.status = (uint16_t)status;
+	answer.u.welcome.epoch = h->epoch;
+	if (status == UW_ST_OK) {
+		answer.u.welcome.version = UW_VERSION;
+		answer.u.welcome.features = h->features;
+	} else {
+		UW_COUNT(&h->counters, rejected, 1);
+	}
+	uw_copy(answer.u.welcome.name, h->name, sizeof(h->name));
+	uw_host_put(h, &answer);
+}
+
+static void on_hello(struct uw_host *h, const struct uw_ask *a, enum uw_why why)
+{
+	enum uw_status status = why ? UW_ST_INVALID : judge_hello(h, a);
+
+	if (h->phase != UW_PHASE_GREET) {
+		put_welcome(h, UW_ST_INVALID);
+		return;
+	}
+	if (status != UW_ST_OK) {
+		h->phase = UW_PHASE_CLOSED;
+		put_welcome(h, status);
+		return;
+	}
+	h->features = a->u.hello.features;
+	uw_copy(h->guest_name, a->u.hello.name, sizeof(h->guest_name));
+	h->phase = UW_PHASE_RUN;
+	h->orphan = false;
+	h->orphan_at = UW_NEVER;
+	put_welcome(h, UW_ST_OK);
+	tell_all(h);
+}
+
+static void on_bye(struct uw_host *h, uint64_t now)
+{
+	uint32_t port;
+
+	h->bye = true;
+	h->phase = UW_PHASE_CLOSED;
+	for (port = 1; port <= uw_layout_ports(&h->layout); port++)
+		uw_xfer_end_port(h, (uint8_t)port, UW_ST_CANCELLED, now);
+}
+
+static void answer_bye(struct uw_host *h)
+{
+	struct uw_answer answer = { .type = UW_COMP_BYE };
+
+	if (!h->bye || h->active || !uw_list_empty(&h->parked) || !uw_xfer_room(h))
+		return;
+	h->bye = false;
+	uw_host_put(h, &answer);
+}
+
+static void on_ack(struct uw_host *h, const struct uw_ask *a)
+{
+	struct uw_host_port *p = &h->ports[a->port];
+
+	if (p->unacked && a->u.seq == p->seq)
+		p->unacked = false;
+	else
+		UW_COUNT(&h->counters, rejected, 1);
+}
+
+static void on_stats(struct uw_host *h, const struct uw_ask *a)
+{
+	struct uw_answer answer = { .type = UW_COMP_STATS, .id = a->id };
+	uint32_t first = a->u.first, count = 0;
+
+	if (!(h->features & UW_FEATURE_STATS)) {
+		reject(h, a, UW_ST_UNSUPPORTED, UW_WHY_NONE);
+		return;
+	}
+	for (; count < UW_STATS_PER_MESSAGE && first + count < UW_STAT_COUNT; count++)
+		answer.u.stats.value[count] = h->counters.value[first + count];
+	answer.u.stats.first = a->u.first;
+	answer.u.stats.count = (uint16_t)count;
+	answer.u.stats.total = UW_STAT_COUNT;
+	uw_host_put(h, &answer);
+}
+
+static void on_ask(struct uw_host *h, const struct uw_ask *a, uint64_t now)
+{
+	enum uw_status status = UW_ST_OK;
+	enum uw_why why = UW_WHY_NONE;
+
+	switch (a->type) {
+	case UW_SUB_SUBMIT:
+		status = uw_xfer_submit(h, a, &why, now);
+		break;
+	case UW_SUB_CANCEL:
+		uw_xfer_cancel(h, a->id, now);
+		break;
+	case UW_SUB_PORT:
+		status = uw_xfer_request(h, a, now);
+		break;
+	case UW_SUB_STREAMS_ALLOC:
+	case UW_SUB_STREAMS_FREE:
+		status = uw_xfer_streams(h, a, now);
+		break;
+	case UW_SUB_EVENT_ACK:
+		on_ack(h, a);
+		break;
+	case UW_SUB_STATS:
+		on_stats(h, a);
+		break;
+	default:
+		on_bye(h, now);
+		break;
+	}
+	if (status != UW_ST_OK)
+		reject(h, a, status, why);
+}
+
+/* An id in flight used again cannot be answered: two answers would carry it, so the session ends. */
+static bool reuses_id(const struct uw_host *h, const struct uw_ask *a)
+{
+	bool names = a->type == UW_SUB_SUBMIT || a->type == UW_SUB_PORT || a->type == UW_SUB_STREAMS_ALLOC ||
+		     a->type == UW_SUB_STREAMS_FREE || a->type == UW_SUB_STATS;
+
+	return names && UW_ID_ENTRY(a->id) < h->layout.transfers && uw_xfer_in_use(h, a->id);
+}
+
+static void on_message(struct uw_host *h, const struct uw_slot *slot, uint64_t now)
+{
+	struct uw_ask a;
+	enum uw_why why = uw_ask_decode(slot, &h->layout, &a);
+
+	if (!uw_tx_said(&h->tx, uw_get32(slot->consumed)) || reuses_id(h, &a)) {
+		UW_COUNT(&h->counters, lies, 1);
+		h->fault = true;
+	} else if (a.type == UW_SUB_HELLO) {
+		on_hello(h, &a, why);
+	} else if (why != UW_WHY_NONE) {
+		reject(h, &a, UW_ST_INVALID, why);
+	} else if (h->phase != UW_PHASE_RUN) {
+		reject(h, &a, UW_ST_INVALID, UW_WHY_STATE);
+	} else {
+		on_ask(h, &a, now);
+	}
+}
+
+/* Every submission may need a slot for its answer at once, so none is read without one. */
+static uint32_t read_ring(struct uw_host *h, uint64_t now, uint32_t budget)
+{
+	enum uw_rx_result result = UW_RX_EMPTY;
+	struct uw_slot slot;
+	uint32_t count = 0;
+
+	while (count < budget && !h->fault && uw_list_empty(&h->parked) && uw_xfer_room(h)) {
+		result = uw_rx_get(&h->rx, &slot);
+		if (result != UW_RX_MESSAGE)
+			break;
+		count++;
+		on_message(h, &slot, now);
+	}
+	if (result == UW_RX_BAD) {
+		UW_COUNT(&h->counters, bad_tags, 1);
+		h->fault = true;
+	}
+	UW_COUNT(&h->counters, submissions, count);
+	if (uw_rx_tell(&h->rx))
+		h->kick = true;
+	return count;
+}
+
+/* ---- what time and the guest's page bring ---- */
+
+static void follow_incarnation(struct uw_host *h, uint64_t now)
+{
+	uint32_t incarnation = uw_acquire32(&h->guest->incarnation);
+
+	if (incarnation == h->incarnation)
+		return;
+	h->incarnation = incarnation;
+	h->orphan_at = incarnation ? UW_NEVER : now + h->limits.orphan;
+	begin_epoch(h, now);
+}
+
+/* A transfer that will not end in time costs its device the connection: close ends everything. */
+static void follow_drain(struct uw_host *h, uint64_t now)
+{
+	uint32_t port;
+
+	if (!h->active) {
+		offer(h);
+		return;
+	}
+	if (now < h->drain_until)
+		return;
+	h->drain_until = now + h->limits.drain;
+	for (port = 1; port <= uw_layout_ports(&h->layout); port++)
+		if (h->ports[port].active)
+			h->to_close |= port_bit((uint8_t)port);
+	UW_COUNT(&h->counters, drains, 1);
+}
+
+static void orphan(struct uw_host *h, uint64_t now)
+{
+	uint32_t port;
+
+	h->orphan = true;
+	h->orphan_at = UW_NEVER;
+	UW_COUNT(&h->counters, orphans, 1);
+	begin_epoch(h, now);
+	for (port = 1; port <= uw_layout_ports(&h->layout); port++)
+		if (h->ports[port].open)
+			h->to_close |= port_bit((uint8_t)port);
+}
+
+/* A guest that leaves answers unread for longer than the grace is as good as gone. */
+static void follow_silence(struct uw_host *h, uint64_t now)
+{
+	if (h->phase == UW_PHASE_RUN || h->phase == UW_PHASE_GREET) {
+		if (!uw_tx_look(&h->tx)) {
+			UW_COUNT(&h->counters, lies, 1);
+			h->fault = true;
+		}
+		if (h->tx.peer == h->tx.head) {
+			h->orphan_at = UW_NEVER;
+		} else if (h->orphan_at == UW_NEVER || h->unread != h->tx.peer) {
+			h->unread = h->tx.peer;
+			h->orphan_at = now + h->limits.orphan;
+		}
+	}
+	if (now >= h->orphan_at)
+		orphan(h, now);
+}
+
+static void follow_session(struct uw_host *h, uint64_t now)
+{
+	follow_incarnation(h, now);
+	follow_silence(h, now);
+	if (h->fault)
+		begin_epoch(h, now);
+	if (h->phase == UW_PHASE_DRAIN)
+		follow_drain(h, now);
+	if (h->phase == UW_PHASE_OFFER && h->incarnation && uw_acquire32(&h->guest->epoch) == h->epoch)
+		h->phase = UW_PHASE_GREET;
+}
+
+static void release_held(struct uw_host *h, uint64_t now)
+{
+	uint32_t port;
+
+	for (port = 1; port <= uw_layout_ports(&h->layout); port++)
+		if (!uw_list_empty(&h->ports[port].held))
+			uw_xfer_release(h, (uint8_t)port, now);
+}
+
+static bool reading(const struct uw_host *h)
+{
+	return h->phase == UW_PHASE_GREET || h->phase == UW_PHASE_RUN || h->phase == UW_PHASE_CLOSED;
+}
+
+uint32_t uw_host_poll(struct uw_host *h, uint64_t now, uint32_t budget)
+{
+	uint32_t count = 0;
+
+	follow_session(h, now);
+	if (reading(h)) {
+		uw_xfer_flush(h);
+		put_events(h);
+		answer_bye(h);
+		count = read_ring(h, now, budget);
+		put_events(h);
+	}
+	release_held(h, now);
+	if (h->fault)
+		follow_session(h, now);
+	return count;
+}
+
+static bool take_port(uint64_t *ports, uint8_t *port)
+{
+	if (!*ports)
+		return false;
+	*port = (uint8_t)__builtin_ctzll(*ports);
+	*ports &= *ports - 1;
+	return true;
+}
+
+bool uw_host_next(struct uw_host *h, struct uw_action *action, uint64_t now)
+{
+	action->xfer = NULL;
+	if (take_port(&h->to_close, &action->port)) {
+		action->kind = UW_ACT_CLOSE;
+		h->ports[action->port].open = false;
+		return true;
+	}
+	if (take_port(&h->to_open, &action->port)) {
+		action->kind = UW_ACT_OPEN;
+		return true;
+	}
+	if (!uw_list_empty(&h->cancels)) {
+		action->kind = UW_ACT_CANCEL;
+		action->xfer = UW_CONTAINER(uw_list_pop(&h->cancels), struct uw_xfer, node);
+	} else {
+		action->kind = UW_ACT_VERB;
+		action->xfer = uw_xfer_start(h, now);
+	}
+	if (action->xfer)
+		action->port = action->xfer->port;
+	return action->xfer != NULL;
+}
+
+bool uw_host_kick(struct uw_host *h)
+{
+	bool kick = h->kick;
+
+	if (uw_tx_kick(&h->tx))
+		kick = true;
+	h->kick = false;
+	if (kick)
+		UW_COUNT(&h->counters, kicks, 1);
+	return kick;
+}
+
+static bool has_work(const struct uw_host *h)
+{
+	return h->fault || h->to_close || h->to_open || !uw_list_empty(&h->asked) || !uw_list_empty(&h->cancels) ||
+	       (h->phase == UW_PHASE_DRAIN && !h->active);
+}
+
+bool uw_host_sleep(struct uw_host *h)
+{
+	bool quiet = true;
+
+	/* Elsewhere the guest kicks after it wrote its incarnation or its echo, and a kick is never lost. With answers
+	 * parked, or no room for one, the next message is not read anyway and the guest kicks when it has made room. */
+	if (reading(h) && uw_list_empty(&h->parked) && uw_xfer_room(h))
+		quiet = uw_rx_sleep(&h->rx);
+	else if (reading(h))
+		quiet = !uw_xfer_room(h);
+	return quiet && !has_work(h);
+}
+
+uint64_t uw_host_deadline(const struct uw_host *h, uint64_t now)
+{
+	uint64_t when = h->orphan_at, token;
+	uint32_t port;
+
+	if (h->phase == UW_PHASE_DRAIN && h->drain_until < when)
+		when = h->drain_until;
+	for (port = 1; port <= uw_layout_ports(&h->layout); port++) {
+		if (uw_list_empty(&h->ports[port].held) || h->ports[port].reset)
+			continue;
+		token = uw_bucket_when(&h->ports[port].bucket, &h->limits.bucket, now);
+		if (token < when)
+			when = token;
+	}
+	return when;
+}
