@@ -127,7 +127,7 @@ enum uw_model_end uw_model_fit(const struct uw_model_ep *ep, uint32_t ready, boo
 {
 	*moved = uw_min(ready, room);
 	if (ready > room)
-		return room % ep->packet ? UW_END_BABBLE : UW_END_MORE;
+		return room % ep->packet || !room ? UW_END_BABBLE : UW_END_MORE;
 	if (ready % ep->packet)
 		return UW_END_SHORT;
 	if (ready && ready == room)

@@ -60,6 +60,9 @@ const struct uw_model_kind *uw_model_find(const char *name);
 /* Pulls the plug: every transfer ends with no device, then the host hears gone(). A new open plugs it in again. */
 void uw_model_unplug(struct uw_model *m);
 
+/* Bytes that the zero was sent and that were not what its pattern says. */
+uint64_t uw_zero_errors(const struct uw_model *m);
+
 /* ---- descriptors, as the models write them down ----------------------------------------------------------------- */
 
 /* Arrays over speed hold full, high and super speed, in this order. */
