@@ -59,12 +59,13 @@ extract_kernel()
 	mkdir -p "$out/image"
 	dpkg-deb --fsys-tarfile "$deb" | tar -x -C "$out/image"
 	# Uncompressed and entered through PVH: unpacking XZ costs the emulated CPU more than the rest of the boot.
-	python3 - "$out/image/boot/vmlinuz-$release" "$out/vmlinux" <<-'EOF'
+	python3 - "$out/image/boot/vmlinuz-$release" "$out/vmlinux.new" <<-'EOF'
 		import lzma, sys
 		image = open(sys.argv[1], "rb").read()
 		start = image.index(bytes.fromhex("fd377a585a00"))
 		open(sys.argv[2], "wb").write(lzma.LZMADecompressor().decompress(image[start:]))
 	EOF
+	mv "$out/vmlinux.new" "$out/vmlinux" # at once: another test may be starting a guest
 	depmod -b "$out/image" "$release"
 	printf '%s\n' "$release" >"$out/release"
 	printf '%s %s' "$release" "$version" >"$out/kernel.stamp"
@@ -127,6 +128,7 @@ make_root()
 	for applet in $(busybox --list); do
 		[ "$applet" = busybox ] || ln -s busybox "$root/bin/$applet"
 	done
+	ln -s ../bin/modprobe "$root/sbin/modprobe" # where the kernel itself calls it
 	# Names of vendors come from the devices' own strings: this lsusb reads udev's 10 MiB database or none, never usb.ids.
 	for p in lsusb mke2fs; do
 		copy_program "$(PATH=$PATH:/usr/sbin:/sbin command -v $p)"
