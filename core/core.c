@@ -9,3 +9,5 @@
 #include "range.c"
 #include "xfer.c"
 #include "host.c"
+#include "urb.c"
+#include "guest.c"

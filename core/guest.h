@@ -19,8 +19,11 @@
 
 /* An endpoint of a device, embedded in the driver's own object. */
 struct uw_ep {
-	struct uw_list urbs;   /* not yet submitted in full, in order */
-	struct uw_list node;   /* of the endpoints that have something to submit */
+	struct uw_list queued; /* URBs without space, in order */
+	struct uw_list urbs;   /* URBs with space, not yet submitted in full, in order */
+	struct uw_list node;   /* of the endpoints that have URBs in either */
+	struct uw_list stuck;  /* of the endpoints that wait for space, an entry or ring room */
+	struct uw_urb *pieces; /* URB that goes in pieces: the ones behind it wait */
 	uint8_t port;          /* 1..ports, as on the wire */
 	uint8_t address;       /* bEndpointAddress; 0 for endpoint 0 */
 	uint8_t transfer;      /* enum uw_transfer */
@@ -29,12 +32,13 @@ struct uw_ep {
 };
 
 enum uw_urb_state {
-	UW_URB_IDLE,
-	UW_URB_QUEUED,         /* on ep->urbs, no space yet */
-	UW_URB_FILLING,        /* handed out by uw_guest_fill, or about to be */
-	UW_URB_READY,          /* filled, waits for its turn, an entry, or ring space */
+	UW_URB_IDLE,           /* the driver's */
+	UW_URB_QUEUED,         /* on ep->queued */
+	UW_URB_GRANTED,        /* has its space, waits for uw_guest_fill */
+	UW_URB_FILLING,        /* handed out by uw_guest_fill */
+	UW_URB_READY,          /* filled, waits for its turn, an entry, or ring room */
 	UW_URB_FLYING,         /* submitted */
-	UW_URB_DRAINING,       /* answered, handed out by uw_guest_done or about to be */
+	UW_URB_DRAINING,       /* answered, or ended before: for uw_guest_done, or handed out by it */
 };
 
 /* One URB. The driver sets the first part and reads the second; it embeds this in its own object. */
@@ -59,17 +63,21 @@ struct uw_urb {
 	uint32_t granted;      /* bytes of space at space, 0 when none is needed */
 	uint32_t space;        /* from the start of data */
 	uint32_t moved;        /* answer: bytes of this piece that moved, never more than piece */
+	bool answered;         /* this piece has an answer: its bytes and packet table in data are the device's */
 
 	uint32_t actual;       /* result: bytes of all pieces */
 	uint32_t errors;       /* result: isochronous packets with an error */
 	uint32_t status;       /* result: enum uw_status */
 
 	/* The core's own. */
-	struct uw_list node;
-	uint32_t id;
+	struct uw_list node;   /* ep->queued or ep->urbs */
+	struct uw_list act;    /* filling, done or cancels */
 	uint64_t since;
+	uint32_t id;
+	uint32_t epoch;        /* in which it was enqueued: a piece of it goes out in no other */
 	uint8_t state;         /* enum uw_urb_state */
-	bool cancelled, cancel_sent, last_piece;
+	bool cancelled;        /* no further piece; fate is the status */
+	uint8_t fate;
 };
 
 #define UW_NOT_DIRECT UINT32_C(0xffffffff)
@@ -100,23 +108,19 @@ struct uw_note {
 };
 
 struct uw_guest_port {
-	uint8_t speed;
-	bool connected_told;   /* the driver has been told of speed */
+	uint8_t speed;         /* enum uw_speed */
+	uint8_t request;       /* state of the port request or streams call: 0 none, 1 to be sent, 2 sent */
 	uint16_t changes;      /* to be told */
-	bool ack;              /* event ack to be sent */
-	uint32_t seq;
-	uint32_t bounce;       /* granules in use */
-	bool requesting;       /* a port request or streams call is under way */
-	bool request_queued;   /* not yet sent */
-	bool answered;         /* to be told */
-	uint32_t request_id, answer_status, answer_value;
-	struct uw_ask request;
+	uint32_t seq;          /* to be acknowledged */
+	uint32_t bounce;       /* granules its URBs occupy */
+	uint32_t status, value; /* the request's answer, to be told */
+	struct uw_ask ask;     /* the request */
 };
 
 struct uw_guest_memory {
 	uint8_t *region;
 	uint64_t mapped;       /* bytes of it */
-	struct uw_urb **urbs;  /* UW_TRANSFERS_MAX pointers at most; sized by uw_guest_sizes */
+	struct uw_urb **urbs;  /* sizes as uw_guest_sizes says */
 	uint16_t *uses;        /* as many */
 	uint16_t *free;        /* as many */
 	uint64_t *bitmap;      /* words for the bounce ranges */
@@ -132,37 +136,41 @@ struct uw_guest {
 
 	uint8_t phase;         /* enum uw_guest_phase */
 	bool kick;             /* kick whatever the wake index says */
-	bool saying_bye, bye_done;
-	uint32_t epoch;        /* worked in, or the last one seen */
+	bool bye;              /* the driver wants to leave */
+	bool bye_sent, ended;
+	bool lost;             /* the host broke a running session; its end has not been told yet */
+	uint32_t epoch;        /* worked in, or seen when the last incarnation was written */
 	uint32_t incarnation;
 	uint64_t features;     /* agreed */
+	uint64_t now;          /* as last heard */
 
 	struct uw_rx rx;
 	struct uw_tx tx;
 	struct uw_shares shares;
-	struct uw_ranges bounce;   /* from bounce_at to the end of data */
+	struct uw_ranges bounce;
 	uint32_t bounce_at;        /* bytes from the start of data: what lies before is the coherent pool */
-	uint32_t free_entries;
-	struct uw_list ready;      /* endpoints with URBs to be granted space or submitted */
+	uint32_t free_entries, flying;
+	struct uw_list eps;        /* endpoints with URBs */
+	struct uw_list stuck;      /* of these, the ones that wait for something to become free */
 	struct uw_list filling;    /* URBs for uw_guest_fill */
 	struct uw_list done;       /* URBs for uw_guest_done */
-	struct uw_list cancels;    /* flying URBs whose cancel has not been sent */
-	bool range_short;          /* somebody waits for space */
+	struct uw_list cancels;    /* flying URBs whose cancel found no room */
 
-	uint32_t probe_pos;        /* the host's position at probe_since */
 	uint64_t probe_since;      /* when something was first seen unread; UW_NEVER if nothing is */
+	uint32_t probe_pos;        /* the host's position then */
 	uint32_t probes;
-	uint64_t stats_mask;
-	bool up_told, note_up, note_down, note_refused;
+
+	bool note_up, note_down, note_refused, note_layout;
 	uint32_t refused_status;
-	uint32_t layout_fault;
-	bool note_layout;
+	enum uw_layout_fault layout_fault;
+	uint64_t to_tell, to_ack, to_request, to_answer; /* one bit a port */
 	struct uw_guest_port ports[UW_PORTS_MAX + 1];
 	struct uw_counters counters;
-	struct uw_histogram latency; /* submitted to answered */
-	/* host statistics, fetched a message at a time by uw_guest_ask_stats */
-	bool stats_asked;
-	uint16_t stats_next, stats_total;
+	struct uw_histogram latency;    /* submitted to answered */
+
+	/* The host's counters, fetched some at a time after uw_guest_ask_stats. */
+	bool stats_wanted, stats_asked;
+	uint16_t stats_next;
 	uint32_t stats_id;
 	uint64_t host_stats[UW_STAT_COUNT];
 };
@@ -215,8 +223,9 @@ uint32_t uw_guest_poll(struct uw_guest *g, uint64_t now, uint32_t budget);
 UW_MUST_CHECK bool uw_guest_note(struct uw_guest *g, struct uw_note *note);
 UW_MUST_CHECK bool uw_guest_kick(struct uw_guest *g);
 UW_MUST_CHECK bool uw_guest_sleep(struct uw_guest *g);
+/* When to poll at the latest, though nothing else happens. */
 uint64_t uw_guest_deadline(const struct uw_guest *g);
-/* Asks for the host's counters; host_stats is refreshed when stats_asked has become false. */
+/* Asks for the host's counters; host_stats is fresh when stats_wanted has become false. */
 void uw_guest_ask_stats(struct uw_guest *g);
 
 #endif

@@ -138,6 +138,7 @@ enum uw_layout_fault uw_layout_read(struct uw_layout *l, const struct uw_host_pa
 	uw_copy(&h, &page->head, sizeof(h));
 	if (uw_get64(h.magic) != UW_MAGIC)
 		return UW_LAYOUT_MAGIC;
+	uw_zero(l, sizeof(*l)); /* padding too, so that copies compare byte by byte */
 	l->version_min = uw_get16(h.version_min);
 	l->version_max = uw_get16(h.version_max);
 	l->size = uw_get32(h.size);

@@ -1,0 +1,618 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The guest's end of a session.
+ *
+ *   IDLE --begin: new incarnation--> WAIT --epoch not worked in, host READY--> GREET --welcome--> RUN --bye--> IDLE
+ *                                     ^                                          |                 |
+ *                                     '------- host down, host lies, host silent, refused ---------'
+ *
+ * A URB in flight is given back on its answer, on a new epoch, or when the host page says DOWN: each is the host's
+ * promise that no byte of it moves any more. A host that reads nothing for UW_PROBES probes is given up; its URBs come
+ * back as failed, and as a new epoch must come before anything is submitted again, their data space is not used before
+ * the promise has been made.
+ */
+#include "guest.h"
+#include "urb.h"
+
+static uint64_t guest_port_bit(uint32_t port)
+{
+	return 1ull << port;
+}
+
+enum uw_layout_fault uw_guest_sizes(const uint8_t *region, uint64_t mapped, struct uw_layout *layout,
+				    struct uw_guest_sizes *sizes)
+{
+	enum uw_layout_fault fault = UW_LAYOUT_SIZE;
+
+	if (mapped < UW_REGION_MIN)
+		return fault;
+	fault = uw_layout_read(layout, (const void *)region);
+	if (fault == UW_LAYOUT_OK)
+		fault = uw_layout_check(layout, mapped);
+	if (fault != UW_LAYOUT_OK)
+		return fault;
+	sizes->entries = layout->transfers;
+	sizes->coherent = layout->data_size / 2 & ~(UW_PAGE - 1);
+	sizes->words = uw_ranges_words(layout->data_size - sizes->coherent, layout->granule);
+	return UW_LAYOUT_OK;
+}
+
+void uw_guest_init(struct uw_guest *g, const struct uw_layout *layout, const struct uw_guest_memory *mem,
+		   const char *name)
+{
+	uint32_t i;
+
+	uw_zero(g, sizeof(*g));
+	uw_copy(&g->layout, layout, sizeof(*layout));
+	g->mem = *mem;
+	g->page = (const void *)mem->region;
+	g->own = (void *)(mem->region + layout->guest_page);
+	g->probe_since = UW_NEVER;
+	for (i = 0; i < UW_NAME && name[i]; i++)
+		g->name[i] = name[i];
+	g->bounce_at = layout->data_size / 2 & ~(UW_PAGE - 1);
+	uw_ranges_init(&g->bounce, mem->bitmap, layout->data_size - g->bounce_at, layout->granule);
+	uw_urb_init(g);
+}
+
+/* ---- messages out ---- */
+
+bool uw_guest_room(struct uw_guest *g, uint32_t reserve)
+{
+	if (uw_tx_room(&g->tx) > reserve)
+		return true;
+	UW_COUNT(&g->counters, ring_full, 1);
+	if (!uw_tx_wait(&g->tx))
+		uw_guest_fault(g);
+	return g->phase != UW_GUEST_WAIT && uw_tx_room(&g->tx) > reserve;
+}
+
+void uw_guest_put(struct uw_guest *g, const struct uw_ask *a)
+{
+	struct uw_slot slot;
+
+	uw_ask_encode(a, &slot);
+	uw_msg_stamp(&slot, g->epoch, g->rx.pos);
+	uw_tx_put(&g->tx, &slot);
+	UW_COUNT(&g->counters, submissions, 1);
+	if (g->probe_since == UW_NEVER) {
+		g->probe_since = g->now;
+		g->probe_pos = g->tx.peer;
+	}
+}
+
+static void put_hello(struct uw_guest *g)
+{
+	struct uw_ask a = { .type = UW_SUB_HELLO };
+
+	a.u.hello.version_min = a.u.hello.version_max = UW_VERSION;
+	a.u.hello.incarnation = g->incarnation;
+	a.u.hello.features = g->layout.features & (UW_FEATURE_ISOCH | UW_FEATURE_STREAMS | UW_FEATURE_STATS |
+						   UW_FEATURE_SUSPEND);
+	uw_copy(a.u.hello.name, g->name, sizeof(g->name));
+	uw_guest_put(g, &a);
+}
+
+/* ---- epochs ---- */
+
+/* Not 0, and not what the page shows: also after a reboot that left the region as it was. */
+static void new_incarnation(struct uw_guest *g)
+{
+	g->incarnation = uw_read32(&g->own->incarnation) + 1;
+	if (!g->incarnation)
+		g->incarnation = 1;
+	g->epoch = uw_acquire32(&g->page->head.epoch);
+	uw_release32(&g->own->incarnation, g->incarnation);
+	g->kick = true;
+}
+
+void uw_guest_begin(struct uw_guest *g, uint64_t now)
+{
+	g->now = now;
+	g->bye = g->bye_sent = g->ended = false;
+	g->phase = UW_GUEST_WAIT;
+	new_incarnation(g);
+}
+
+static void end_requests(struct uw_guest *g)
+{
+	struct uw_guest_port *p;
+	uint32_t port;
+
+	for (port = 1; port <= uw_layout_ports(&g->layout); port++) {
+		p = &g->ports[port];
+		if (p->request == 2) {
+			uw_share_put(&g->shares, (uint8_t)port, false, UW_SHARE_REQUEST);
+			uw_entry_put(g, p->ask.id);
+		}
+		if (p->request) {
+			p->request = 0;
+			p->status = UW_ST_NO_DEVICE;
+			g->to_answer |= guest_port_bit(port);
+		}
+		p->speed = UW_SPEED_NONE;
+		p->changes = 0;
+	}
+	g->to_tell = g->to_ack = g->to_request = 0;
+}
+
+/* The session's end, once nothing of it can move a byte, or nothing will be touched before that is so. */
+static void lose_session(struct uw_guest *g)
+{
+	bool told = g->note_up;
+
+	uw_urb_fail_all(g, UW_ST_NO_DEVICE);
+	end_requests(g);
+	if (g->stats_asked)
+		uw_entry_put(g, g->stats_id);
+	g->stats_asked = g->stats_wanted = false;
+	g->probe_since = UW_NEVER;
+	g->probes = 0;
+	g->note_up = false;
+	if (!told && (g->phase == UW_GUEST_RUN || g->lost))
+		g->note_down = true;
+	g->lost = false;
+	if (g->phase != UW_GUEST_IDLE)
+		g->phase = UW_GUEST_WAIT;
+}
+
+void uw_guest_fault(struct uw_guest *g)
+{
+	if (g->phase != UW_GUEST_RUN && g->phase != UW_GUEST_GREET)
+		return;
+	UW_COUNT(&g->counters, lies, 1);
+	g->lost = g->phase == UW_GUEST_RUN;
+	g->phase = UW_GUEST_WAIT;
+	g->probe_since = g->now;
+	g->probe_pos = g->tx.peer;
+	g->probes = 0;
+	new_incarnation(g);
+}
+
+void uw_guest_abandon(struct uw_guest *g, uint64_t now)
+{
+	g->now = now;
+	lose_session(g);
+	if (g->bye) {
+		g->phase = UW_GUEST_IDLE;
+		g->ended = true;
+		uw_release32(&g->own->incarnation, 0);
+		g->kick = true;
+	} else {
+		new_incarnation(g);
+	}
+}
+
+/* The layout of a region never changes; a host page that says otherwise is not believed. */
+static bool layout_holds(struct uw_guest *g)
+{
+	struct uw_layout fresh;
+	const uint8_t *a = (const void *)&fresh, *b = (const void *)&g->layout;
+	enum uw_layout_fault fault = uw_layout_read(&fresh, g->page);
+	size_t i;
+
+	for (i = 0; i < sizeof(fresh) && fault == UW_LAYOUT_OK; i++)
+		if (a[i] != b[i])
+			fault = UW_LAYOUT_PARTS;
+	if (fault == UW_LAYOUT_OK)
+		return true;
+	g->note_layout = g->layout_fault != fault;
+	g->layout_fault = fault;
+	return false;
+}
+
+static void take_epoch(struct uw_guest *g, uint32_t epoch)
+{
+	const struct uw_layout *l = &g->layout;
+	struct uw_slot *ring = (void *)(g->mem.region + l->sub_ring);
+
+	lose_session(g);
+	g->epoch = epoch;
+	if (!layout_holds(g))
+		return;
+	uw_ring_clear(ring, l->sub_slots, l->start);
+	uw_tx_init(&g->tx, ring, l->sub_slots, l->start, &g->own->hot, &g->page->hot);
+	uw_rx_init(&g->rx, (const void *)(g->mem.region + l->comp_ring), l->comp_slots, l->start, (uint16_t)epoch,
+		   &g->own->hot, &g->page->hot);
+	g->phase = UW_GUEST_GREET;
+	put_hello(g);
+	uw_release32(&g->own->epoch, epoch);
+	g->kick = true;
+	UW_COUNT(&g->counters, epochs, 1);
+}
+
+static void follow_host(struct uw_guest *g)
+{
+	uint32_t epoch = uw_acquire32(&g->page->head.epoch), state = uw_read32(&g->page->head.state);
+
+	if (g->phase == UW_GUEST_IDLE)
+		return;
+	if (epoch != g->epoch && state == UW_HOST_READY)
+		take_epoch(g, epoch);
+	else if (state == UW_HOST_DOWN && (g->phase != UW_GUEST_WAIT || g->flying || g->lost))
+		lose_session(g);
+}
+
+/* Something unread for long is kicked for once more; a host that still reads nothing is given up. */
+static void follow_probe(struct uw_guest *g)
+{
+	bool waiting = g->phase == UW_GUEST_WAIT && (g->flying || g->lost);
+
+	if (g->phase == UW_GUEST_IDLE || g->probe_since == UW_NEVER)
+		return;
+	if (!waiting && !uw_tx_look(&g->tx)) {
+		uw_guest_fault(g);
+		return;
+	}
+	if (!waiting && (g->tx.peer == g->tx.head || g->phase == UW_GUEST_WAIT)) {
+		g->probe_since = UW_NEVER;
+		g->probes = 0;
+	} else if (!waiting && g->tx.peer != g->probe_pos) {
+		g->probe_pos = g->tx.peer;
+		g->probe_since = g->now;
+		g->probes = 0;
+	} else if (g->now - g->probe_since >= UW_PROBE_AFTER) {
+		g->probe_since = g->now;
+		g->kick = true;
+		UW_COUNT(&g->counters, probes, 1);
+		if (g->probes++ == UW_PROBES)
+			uw_guest_abandon(g, g->now);
+	}
+}
+
+/* ---- messages in ---- */
+
+static void on_welcome(struct uw_guest *g, const struct uw_answer *a)
+{
+	if (g->phase != UW_GUEST_GREET || a->u.welcome.epoch != g->epoch ||
+	    (a->u.welcome.features & ~g->layout.features)) {
+		uw_guest_fault(g);
+	} else if (a->u.welcome.status != UW_ST_OK || a->u.welcome.version != UW_VERSION) {
+		g->phase = UW_GUEST_REFUSED;
+		g->note_refused = true;
+		g->refused_status = a->u.welcome.status;
+	} else {
+		g->phase = UW_GUEST_RUN;
+		g->features = a->u.welcome.features;
+		uw_copy(g->host_name, a->u.welcome.name, sizeof(g->host_name));
+		g->note_up = true;
+	}
+}
+
+static bool request_answer(struct uw_guest *g, const struct uw_answer *a)
+{
+	struct uw_guest_port *p;
+	uint32_t port;
+
+	for (port = 1; port <= uw_layout_ports(&g->layout); port++) {
+		p = &g->ports[port];
+		if (p->request != 2 || p->ask.id != a->id)
+			continue;
+		p->request = 0;
+		p->status = a->u.complete.status;
+		p->value = a->u.complete.actual;
+		g->to_answer |= guest_port_bit(port);
+		uw_share_put(&g->shares, (uint8_t)port, false, UW_SHARE_REQUEST);
+		uw_entry_put(g, a->id);
+		return true;
+	}
+	return false;
+}
+
+static void on_complete(struct uw_guest *g, const struct uw_answer *a)
+{
+	if (UW_ID_ENTRY(a->id) >= g->layout.transfers || (!uw_urb_answer(g, a) && !request_answer(g, a)))
+		uw_guest_fault(g);
+}
+
+static void on_event(struct uw_guest *g, const struct uw_answer *a)
+{
+	struct uw_guest_port *p = &g->ports[a->port];
+
+	p->speed = a->u.event.speed;
+	p->changes |= a->u.event.changes;
+	p->seq = a->u.event.seq;
+	g->to_tell |= guest_port_bit(a->port);
+	g->to_ack |= guest_port_bit(a->port);
+	UW_COUNT(&g->counters, port_events, 1);
+}
+
+static void on_host_stats(struct uw_guest *g, const struct uw_answer *a)
+{
+	uint32_t i, first = a->u.stats.first;
+
+	if (!g->stats_asked || a->id != g->stats_id || first != g->stats_next) {
+		uw_guest_fault(g);
+		return;
+	}
+	uw_entry_put(g, g->stats_id);
+	g->stats_asked = false;
+	for (i = 0; i < a->u.stats.count && first + i < UW_STAT_COUNT; i++)
+		g->host_stats[first + i] = a->u.stats.value[i];
+	g->stats_next = (uint16_t)(first + i);
+	g->stats_wanted = i && g->stats_next < UW_STAT_COUNT;
+}
+
+static void on_answer(struct uw_guest *g, const struct uw_slot *slot)
+{
+	struct uw_answer a;
+
+	if (!uw_answer_decode(slot, &g->layout, &a) || !uw_tx_said(&g->tx, uw_get32(slot->consumed)) ||
+	    (g->phase != UW_GUEST_RUN && a.type != UW_COMP_WELCOME)) {
+		uw_guest_fault(g);
+		return;
+	}
+	switch (a.type) {
+	case UW_COMP_WELCOME:
+		on_welcome(g, &a);
+		break;
+	case UW_COMP_COMPLETE:
+		on_complete(g, &a);
+		break;
+	case UW_COMP_EVENT:
+		on_event(g, &a);
+		break;
+	case UW_COMP_STATS:
+		on_host_stats(g, &a);
+		break;
+	default:
+		if (g->bye_sent)
+			uw_guest_abandon(g, g->now);
+		else
+			uw_guest_fault(g);
+		break;
+	}
+}
+
+static uint32_t read_answers(struct uw_guest *g, uint32_t budget)
+{
+	enum uw_rx_result result = UW_RX_EMPTY;
+	struct uw_slot slot;
+	uint32_t count = 0;
+
+	while (count < budget && (g->phase == UW_GUEST_GREET || g->phase == UW_GUEST_RUN)) {
+		result = uw_rx_get(&g->rx, &slot);
+		if (result != UW_RX_MESSAGE)
+			break;
+		count++;
+		on_answer(g, &slot);
+	}
+	UW_COUNT(&g->counters, completions, count);
+	if (result == UW_RX_BAD) {
+		UW_COUNT(&g->counters, bad_tags, 1);
+		uw_guest_fault(g);
+	} else if (uw_rx_tell(&g->rx)) {
+		g->kick = true;
+	}
+	return count;
+}
+
+/* ---- what waits for room ---- */
+
+static void put_acks(struct uw_guest *g)
+{
+	struct uw_ask a = { .type = UW_SUB_EVENT_ACK };
+	uint32_t port;
+
+	for (port = 1; g->to_ack && port <= UW_PORTS_MAX; port++) {
+		if (!(g->to_ack & guest_port_bit(port)))
+			continue;
+		if (!uw_guest_room(g, 0))
+			return;
+		a.port = (uint8_t)port;
+		a.u.seq = g->ports[port].seq;
+		uw_guest_put(g, &a);
+		g->to_ack &= ~guest_port_bit(port);
+	}
+}
+
+static void put_cancels(struct uw_guest *g)
+{
+	struct uw_ask a = { .type = UW_SUB_CANCEL };
+	struct uw_urb *urb;
+
+	while (!uw_list_empty(&g->cancels) && uw_guest_room(g, 0)) {
+		urb = UW_CONTAINER(uw_list_pop(&g->cancels), struct uw_urb, act);
+		a.id = urb->id;
+		uw_guest_put(g, &a);
+	}
+}
+
+static void put_requests(struct uw_guest *g)
+{
+	struct uw_guest_port *p;
+	uint32_t port;
+
+	for (port = 1; g->to_request && port <= UW_PORTS_MAX; port++) {
+		p = &g->ports[port];
+		if (!(g->to_request & guest_port_bit(port)))
+			continue;
+		if (!uw_guest_room(g, g->layout.reserve) ||
+		    !uw_share_get(&g->shares, (uint8_t)port, false, UW_SHARE_REQUEST))
+			return;
+		if (!uw_entry_get(g, NULL, &p->ask.id)) {
+			uw_share_put(&g->shares, (uint8_t)port, false, UW_SHARE_REQUEST);
+			return;
+		}
+		uw_guest_put(g, &p->ask);
+		p->request = 2;
+		g->to_request &= ~guest_port_bit(port);
+	}
+}
+
+static void put_stats(struct uw_guest *g)
+{
+	struct uw_ask a = { .type = UW_SUB_STATS };
+
+	if (!g->stats_wanted || g->stats_asked || !uw_guest_room(g, g->layout.reserve) ||
+	    !uw_entry_get(g, NULL, &g->stats_id))
+		return;
+	a.id = g->stats_id;
+	a.u.first = g->stats_next;
+	uw_guest_put(g, &a);
+	g->stats_asked = true;
+}
+
+static void put_bye(struct uw_guest *g)
+{
+	struct uw_ask a = { .type = UW_SUB_BYE };
+
+	if (!g->bye || g->bye_sent || !uw_guest_room(g, 0))
+		return;
+	uw_guest_put(g, &a);
+	g->bye_sent = true;
+}
+
+static void put_waiting(struct uw_guest *g)
+{
+	if (g->phase != UW_GUEST_RUN)
+		return;
+	put_cancels(g);
+	put_acks(g);
+	put_requests(g);
+	put_stats(g);
+	uw_urb_pump(g);
+	put_bye(g);
+}
+
+uint32_t uw_guest_poll(struct uw_guest *g, uint64_t now, uint32_t budget)
+{
+	uint32_t count;
+
+	g->now = now;
+	follow_host(g);
+	count = read_answers(g, budget);
+	put_waiting(g);
+	follow_probe(g);
+	return count;
+}
+
+/* ---- the driver's other calls ---- */
+
+void uw_guest_end(struct uw_guest *g, uint64_t now)
+{
+	g->now = now;
+	g->bye = true;
+	if (g->phase == UW_GUEST_RUN)
+		put_waiting(g);
+	else
+		uw_guest_abandon(g, now);
+}
+
+bool uw_guest_ended(const struct uw_guest *g)
+{
+	return g->ended;
+}
+
+static bool begin_request(struct uw_guest *g, const struct uw_ask *a, uint64_t now)
+{
+	struct uw_guest_port *p = &g->ports[a->port];
+
+	g->now = now;
+	if (g->phase != UW_GUEST_RUN || p->request || (g->to_answer & guest_port_bit(a->port)))
+		return false;
+	p->ask = *a;
+	p->request = 1;
+	g->to_request |= guest_port_bit(a->port);
+	put_requests(g);
+	return true;
+}
+
+bool uw_guest_port_request(struct uw_guest *g, uint8_t port, enum uw_request request, uint64_t now)
+{
+	struct uw_ask a = { .type = UW_SUB_PORT, .port = port };
+
+	a.u.request = (uint8_t)request;
+	return begin_request(g, &a, now);
+}
+
+bool uw_guest_streams(struct uw_guest *g, uint8_t port, const uint8_t *endpoints, uint8_t count, uint16_t streams,
+		      uint64_t now)
+{
+	struct uw_ask a = { .port = port };
+
+	if (!(g->features & UW_FEATURE_STREAMS) || !count || count > UW_STREAM_ENDPOINTS)
+		return false;
+	a.type = streams ? UW_SUB_STREAMS_ALLOC : UW_SUB_STREAMS_FREE;
+	a.u.streams.streams = streams;
+	a.u.streams.count = count;
+	uw_copy(a.u.streams.endpoint, endpoints, count);
+	return begin_request(g, &a, now);
+}
+
+static bool take_flag(bool *flag, struct uw_note *note, enum uw_note_kind kind)
+{
+	bool set = *flag;
+
+	*flag = false;
+	note->kind = (uint8_t)kind;
+	return set;
+}
+
+static bool take_bit(uint64_t *bits, struct uw_note *note, enum uw_note_kind kind)
+{
+	if (!*bits)
+		return false;
+	note->kind = (uint8_t)kind;
+	note->port = (uint8_t)__builtin_ctzll(*bits);
+	*bits &= *bits - 1;
+	return true;
+}
+
+bool uw_guest_note(struct uw_guest *g, struct uw_note *note)
+{
+	struct uw_guest_port *p;
+
+	uw_zero(note, sizeof(*note));
+	if (take_flag(&g->note_down, note, UW_NOTE_DOWN))
+		return true;
+	if (take_bit(&g->to_answer, note, UW_NOTE_REQUEST)) {
+		note->status = g->ports[note->port].status;
+		note->value = g->ports[note->port].value;
+		return true;
+	}
+	note->status = g->refused_status;
+	note->value = g->layout_fault;
+	if (take_flag(&g->note_refused, note, UW_NOTE_REFUSED) || take_flag(&g->note_layout, note, UW_NOTE_LAYOUT) ||
+	    take_flag(&g->note_up, note, UW_NOTE_UP))
+		return true;
+	if (!take_bit(&g->to_tell, note, UW_NOTE_PORT))
+		return false;
+	p = &g->ports[note->port];
+	note->speed = p->speed;
+	note->changes = p->changes;
+	p->changes = 0;
+	return true;
+}
+
+bool uw_guest_kick(struct uw_guest *g)
+{
+	bool kick = g->kick;
+
+	if ((g->phase == UW_GUEST_RUN || g->phase == UW_GUEST_GREET) && uw_tx_kick(&g->tx))
+		kick = true;
+	g->kick = false;
+	if (kick)
+		UW_COUNT(&g->counters, kicks, 1);
+	return kick;
+}
+
+bool uw_guest_sleep(struct uw_guest *g)
+{
+	UW_COUNT(&g->counters, sleeps, 1);
+	return (g->phase != UW_GUEST_RUN && g->phase != UW_GUEST_GREET) || uw_rx_sleep(&g->rx);
+}
+
+uint64_t uw_guest_deadline(const struct uw_guest *g)
+{
+	return g->probe_since == UW_NEVER ? UW_NEVER : g->probe_since + UW_PROBE_AFTER;
+}
+
+void uw_guest_ask_stats(struct uw_guest *g)
+{
+	if (g->phase != UW_GUEST_RUN || !(g->features & UW_FEATURE_STATS) || g->stats_wanted)
+		return;
+	g->stats_wanted = true;
+	g->stats_next = 0;
+	put_stats(g);
+}

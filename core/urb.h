@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The guest's URB path, between guest.c and urb.c. */
+#ifndef UW_URB_H
+#define UW_URB_H
+
+#include "guest.h"
+
+void uw_urb_init(struct uw_guest *g);
+/* Takes a free entry of the transfer table; false: none. *id is the new id. */
+UW_MUST_CHECK bool uw_entry_get(struct uw_guest *g, struct uw_urb *urb, uint32_t *id);
+void uw_entry_put(struct uw_guest *g, uint32_t id);
+/* The answer to a flying URB. False: the answer is impossible. */
+UW_MUST_CHECK bool uw_urb_answer(struct uw_guest *g, const struct uw_answer *a);
+/* Lets go what waits, as far as space, entries and ring room allow. */
+void uw_urb_pump(struct uw_guest *g);
+/* Every URB ends with this status: no answer will come. */
+void uw_urb_fail_all(struct uw_guest *g, enum uw_status status);
+/* Writes a message; needs room. */
+void uw_guest_put(struct uw_guest *g, const struct uw_ask *a);
+/* Room for a submission; for what may use the reserve, reserve is 0. */
+UW_MUST_CHECK bool uw_guest_room(struct uw_guest *g, uint32_t reserve);
+/* Asks for a new epoch, because the host broke this one. */
+void uw_guest_fault(struct uw_guest *g);
+
+#endif
