@@ -5,6 +5,7 @@
 const struct uw_model_kind *const uw_models[] = {
 	&uw_model_pico,
 	&uw_model_zero,
+	&uw_model_disk,
 };
 
 const uint32_t uw_models_count = UW_COUNT_OF(uw_models);

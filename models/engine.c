@@ -340,7 +340,8 @@ void uw_model_tick(struct uw_model *m)
 	}
 	if (m->alarm <= t) {
 		m->alarm = UW_NEVER;
-		m->class->alarm(m);
+		if (m->class->alarm)
+			m->class->alarm(m);
 	}
 	uw_model_run(m);
 }

@@ -227,6 +227,14 @@ static void model_set_interface(struct uw_device *dev, struct uw_transfer_io *io
 	answer(m, io, status);
 }
 
+static void restart(struct uw_model *m, struct uw_model_ep *ep)
+{
+	uw_model_end_queue(m, ep, UW_ST_CANCELLED);
+	ep->halted = false;
+	if (m->class->cleared)
+		m->class->cleared(m, ep);
+}
+
 /* USB 2.0 9.4.5 and 9.4.1. Endpoint 0 is never halted for longer than one request. */
 static void model_clear_halt(struct uw_device *dev, struct uw_transfer_io *io)
 {
@@ -238,8 +246,7 @@ static void model_clear_halt(struct uw_device *dev, struct uw_transfer_io *io)
 		if (!ep->desc || ep->type == UW_ISOCH)
 			status = UW_ST_STALL;
 		else
-			uw_model_end_queue(m, ep, UW_ST_CANCELLED);
-		ep->halted = false;
+			restart(m, ep);
 	}
 	answer(m, io, status);
 }
@@ -290,7 +297,8 @@ static void model_suspend(struct uw_device *dev, struct uw_transfer_io *io)
 
 	if (status == UW_ST_OK && !m->suspended) {
 		m->suspended = true;
-		m->class->suspended(m);
+		if (m->class->suspended)
+			m->class->suspended(m);
 	}
 	answer(m, io, status);
 }

@@ -160,6 +160,7 @@ struct uw_model_class {
 	const struct uw_desc_device *desc;
 	void (*reset)(struct uw_model *m);      /* power-on and bus reset */
 	void (*configured)(struct uw_model *m); /* a configuration or alternate setting was chosen */
+	void (*cleared)(struct uw_model *m, struct uw_model_ep *ep); /* a halt; may be NULL, as the next two */
 	void (*suspended)(struct uw_model *m);
 	void (*alarm)(struct uw_model *m);
 	/* Class and vendor requests. Bytes moved at data (at most setup->length) or UW_MODEL_STALL. */

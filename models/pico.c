@@ -330,14 +330,10 @@ static void forget(struct uw_model *m)
 	p->notice_at = sizeof(p->notice);
 }
 
-static void nothing(struct uw_model *m) { (void)m; }
-
 static const struct uw_model_class class = {
 	.desc = &device,
 	.reset = forget,
 	.configured = forget,
-	.suspended = nothing,
-	.alarm = nothing,
 	.control = pico_control,
 	.in = pico_in,
 	.out = pico_out,
