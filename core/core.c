@@ -11,3 +11,5 @@
 #include "host.c"
 #include "urb.c"
 #include "guest.c"
+#include "hub.c"
+#include "hubreq.c"
