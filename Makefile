@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# The commands a person types; each installs what it needs, builds, and does one thing. CMake and Kbuild do the work.
+
+BUILD := build
+
+.PHONY: build module guest demo shell test soak bench clean help
+
+help:
+	@echo 'make demo    set everything up, boot a guest, use two devices in it, say how it went'
+	@echo 'make test    set everything up, run all tests (.ci/run calls this)'
+	@echo 'make shell   the same guest, with a prompt to play in'
+	@echo 'make build   the daemon, the command line, the unit tests and the guest module'
+	@echo 'make bench   what the transport costs, as ratios to baselines of the same run'
+	@echo 'make soak    the slow tests: a million seeded runs of the loop test, all fault cycles'
+	@echo 'make clean   remove $(BUILD)/'
+
+build: module
+	cmake -S . -B $(BUILD) -DCMAKE_BUILD_TYPE=RelWithDebInfo >/dev/null
+	cmake --build $(BUILD) -j "$$(nproc)" -- --no-print-directory
+
+module:
+	scripts/build-module.sh
+
+guest:
+	tests/vm/mkguest.sh
+
+demo:
+	scripts/setup.sh demo
+	$(MAKE) --no-print-directory build guest
+	scripts/demo.py
+
+shell:
+	scripts/setup.sh demo
+	$(MAKE) --no-print-directory build guest
+	scripts/shell.py
+
+test:
+	scripts/setup.sh test
+	$(MAKE) --no-print-directory build guest
+	cd $(BUILD) && ctest --output-on-failure -j "$$(nproc)"
+
+bench:
+	scripts/setup.sh demo
+	$(MAKE) --no-print-directory build guest
+	scripts/bench.py
+
+soak:
+	scripts/setup.sh test
+	$(MAKE) --no-print-directory build guest
+	scripts/soak.sh
+
+clean:
+	rm -rf $(BUILD)
