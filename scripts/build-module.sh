@@ -8,7 +8,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 newest=$(find /usr/src /lib/modules -maxdepth 1 -name 'linux-headers-*-amd64' | sort -V | tail -n 1)
 kernel=${1:-${newest:-/lib/modules/$(uname -r)/build}}
 out=${2:-$root/build/module}
-[ $# -gt 2 ] && shift 2 || shift $#
+if [ $# -gt 2 ]; then shift 2; else shift $#; fi
 
 if [ ! -e "$kernel/Makefile" ]; then
 	echo "build-module: no kernel headers in $kernel: install linux-headers-amd64, or name their directory" >&2
