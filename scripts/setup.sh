@@ -71,14 +71,10 @@ missing()
 	done
 }
 
-# apt FAILURE ARGUMENT...: waits for another apt instead of failing, asks nothing, and shows its words only on failure
+# Waits for another apt instead of failing, asks nothing, and shows its words only when all has failed.
 apt()
 {
-	failure=$1
-	shift
-	$sudo env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=600 "$@" </dev/null >"$log" 2>&1 && return
-	tail -n 30 "$log" >&2
-	die "$failure (apt's words are above)"
+	$sudo env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=600 "$@" </dev/null >>"$log" 2>&1
 }
 
 known()
@@ -99,11 +95,13 @@ install_missing()
 	log=$(mktemp)
 	trap 'rm -f "$log"' EXIT
 	say "install: $*"
-	known "$@" || apt "apt-get update failed: no network, or no archive in sources.list" update
-	# Old package lists name versions that the archive has dropped; a second attempt with new ones tells that from a real failure.
-	(apt "first attempt failed, trying with new package lists" install --no-install-recommends "$@") ||
-		{ apt "apt-get update failed" update
-		apt "apt-get install failed" install --no-install-recommends "$@"; }
+	# An update that fails for one source of several may still do; whether it did, the installation tells.
+	known "$@" || apt update || true
+	# Old package lists name versions that the archive has dropped, so one failure is a reason to update.
+	apt install --no-install-recommends "$@" || { apt update || true; apt install --no-install-recommends "$@"; } || {
+		tail -n 40 "$log" >&2
+		die "apt could not install: $* (its words are above; is the Debian archive in sources.list, and within reach?)"
+	}
 	say "done"
 }
 
