@@ -42,6 +42,7 @@ COMPLAINTS = re.compile(
 
 # For machines slower than a developer's: every time limit is multiplied by this.
 PATIENCE = float(os.environ.get("USBWARP_PATIENCE", "1"))
+KERNEL = os.environ.get("USBWARP_KERNEL", "debian")
 
 # Beyond a console that hides nothing and a panic that ends QEMU, these only save boot time: self-tests, certificates
 # and calibrations that no test looks at. rodata=off would save as much again, and hide writes to constants.
@@ -187,17 +188,19 @@ class Guest:
                device with QEMU id "linkN".
     files      {guest path: host path}, added over the base system; libraries of dynamic programs come along.
     modules    loaded once booted, in order: module names, or guest paths of .ko files, each with parameters.
-    extra_qemu more QEMU arguments. append: more kernel arguments. kernel: "debian" or "debug".
+    extra_qemu more QEMU arguments. append: more kernel arguments.
+    kernel     "debian" or "debug" (mkdebugkernel.sh); without it USBWARP_KERNEL decides, so that one run can do either.
     no_reboot  a reboot or panic of the guest ends QEMU (a reset() by the host never does).
     console    a host file that keeps the console log; without it the log goes with the guest.
     """
 
-    def __init__(self, links=(), extra_qemu=(), files=None, modules=(), smp=1, memory=512, kernel="debian",
+    def __init__(self, links=(), extra_qemu=(), files=None, modules=(), smp=1, memory=None, kernel=None,
                  append="", no_reboot=True, console=None, boot_timeout=120, accel="tcg,thread=multi"):
         self.links, self.extra_qemu, self.files, self.modules = links, list(extra_qemu), files or {}, list(modules)
-        self.smp, self.memory, self.append, self.no_reboot = smp, memory, append, no_reboot
-        self.kernel, self.accel, self.boot_timeout = kernel, accel, boot_timeout
-        self.patience = PATIENCE * (4 if kernel == "debug" else 1)
+        self.kernel, self.accel, self.boot_timeout = kernel or KERNEL, accel, boot_timeout
+        debug = self.kernel == "debug"
+        self.smp, self.memory, self.append, self.no_reboot = smp, memory or (1024 if debug else 512), append, no_reboot
+        self.patience = PATIENCE * (4 if debug else 1)
         self.console_path = console
         self.process, self.reader, self.jobs, self.events, self.replies = None, None, {}, [], {}
         self.boots, self.dead, self.last_id, self.synced = 0, None, 0, False
@@ -342,6 +345,10 @@ class Guest:
         """The lines of the console log that no clean run may have; allow: a regular expression of expected ones."""
         lines = (line for line in self.console().splitlines() if COMPLAINTS.search(line))
         return [line for line in lines if not (allow and re.search(allow, line))]
+
+    def leaks(self):
+        """What the debug kernel's kmemleak holds for lost. Twice, because the first scan only makes suspects."""
+        return self.run("cd /sys/kernel/debug; echo scan >kmemleak; sleep 6; echo scan >kmemleak; cat kmemleak", 600).out
 
     # QEMU
 

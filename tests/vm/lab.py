@@ -20,6 +20,8 @@ import sys
 import time
 import traceback
 
+from guest import KERNEL
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 CASES = []
 
@@ -54,13 +56,13 @@ def _run(function):
     return True
 
 
-def main():
+def main(kernel=KERNEL):
     names = sys.argv[1:]
     if names == ["--list"]:
         print("\n".join(f.__name__ for f in CASES))
         return
     chosen = [f for f in CASES if not names or any(n in f.__name__ for n in names)]
-    subprocess.run([os.path.join(HERE, "mkguest.sh")], check=True)
+    subprocess.run([os.path.join(HERE, "mkdebugkernel.sh" if kernel == "debug" else "mkguest.sh")], check=True)
     failed = len(chosen) - sum(_run(f) for f in chosen)
     print(f"{len(chosen) - failed} passed, {failed} failed", flush=True)
     sys.exit(1 if failed or not chosen else 0)

@@ -161,5 +161,10 @@ mkdir -p "$out"
 exec 9>"$out/lock" # two test runs may begin at once
 flock 9
 find_release
+if [ "${1-}" = --fetch-source ]; then # the debug kernel's sources are those of this one
+	fetch linux-source-6.1 "$version" >&2
+	printf '%s\n' "$deb"
+	exit
+fi
 extract_kernel
 make_base

@@ -49,9 +49,9 @@ def commands():
             raise AssertionError("a failing command passed")
         except GuestError:
             pass
-        data = os.urandom(300_000)
+        data = os.urandom(60_000)
         g.write("/tmp/data", data)
-        equal(g.read("/tmp/data") == data, True, "300,000 random bytes there and back")
+        equal(g.read("/tmp/data") == data, True, "random bytes there and back")
         clean(g)
 
 
