@@ -79,8 +79,9 @@ bool uw_tx_look(struct uw_tx *tx)
 void uw_tx_put(struct uw_tx *tx, const struct uw_slot *m)
 {
 	struct uw_slot *slot = &tx->slots[tx->head & (tx->count - 1)];
+	const size_t body = offsetof(struct uw_slot, epoch);
 
-	uw_copy(&slot->epoch, &m->epoch, sizeof(*m) - offsetof(struct uw_slot, epoch));
+	uw_copy((uint8_t *)slot + body, (const uint8_t *)m + body, sizeof(*m) - body);
 	uw_release32(&slot->tag, ++tx->head); /* A */
 }
 

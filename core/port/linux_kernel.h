@@ -18,6 +18,11 @@ typedef __le64 uw_le64;
 
 #include "usbwarp/proto.h"
 
+/* The kernel has no <stdint.h>. */
+#define UINT16_C(v) v##u
+#define UINT32_C(v) v##u
+#define UINT64_C(v) v##ull
+
 #define UW_MUST_CHECK __must_check
 
 static inline uint16_t uw_get16(uw_le16 v) { return le16_to_cpu(v); }
