@@ -15,14 +15,16 @@ if [ ! -e "$kernel/Makefile" ]; then
 	exit 1
 fi
 
-# Kbuild writes beside the sources; a tree of links keeps the real one clean.
-mkdir -p "$out/tree"
-rm -rf "$out/tree/include" "$out/tree/core"
-cp -asf "$root/include" "$root/core" "$out/tree/"
-mkdir -p "$out/tree/guest"
-cp -asf "$root/guest/linux" "$out/tree/guest/"
-find "$out/tree" -xtype l -delete
+# Kbuild writes beside the sources; a tree of links to them keeps the real one clean.
+tree=$out/tree
+rm -rf "$tree/include" "$tree/core"
+mkdir -p "$tree/guest/linux"
+cp -as "$root/include" "$root/core" "$tree/"
+find "$tree/guest/linux" -type l -delete
+for file in "$root"/guest/linux/*.c "$root"/guest/linux/*.h "$root/guest/linux/Kbuild"; do
+	ln -sf "$file" "$tree/guest/linux/"
+done
 
-make -s -C "$kernel" M="$out/tree/guest/linux" W=1 "$@" modules
-cp "$out/tree/guest/linux/usbwarp.ko" "$out/usbwarp.ko.new"
+make -s -C "$kernel" M="$tree/guest/linux" W=1 "$@" modules
+cp "$tree/guest/linux/usbwarp.ko" "$out/usbwarp.ko.new"
 mv "$out/usbwarp.ko.new" "$out/usbwarp.ko"
