@@ -214,7 +214,7 @@ static void serve_isoch(struct uw_model *m, struct uw_model_ep *ep, struct uw_tr
 {
 	for (uint32_t i = 0; i < io->packets; i++) {
 		io->iso[i].status = isoch_packet(m, ep, io, &io->iso[i]);
-		io->actual += io->iso[i].actual;
+		io->actual = uw_min(io->actual + io->iso[i].actual, io->length); /* packets may overlap */
 	}
 	ep->next += io->packets * ep->period;
 	uw_model_finish_queued(m, io, UW_ST_OK);
