@@ -1,0 +1,558 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The control socket's server: checks who asks, reads commands, answers in records.
+ *
+ * A client's next command is read only when the answer to the former has been taken, so one that never reads costs
+ * one answer of memory and nothing else. The format is include/usbwarp/ctl.h.
+ */
+#include "ctl.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "text.h"
+#include "worker.h"
+
+#define OUT_MAX (4u << 20)           /* bytes of one answer, far above what the most VMs and devices make */
+#define OUT_FIRST 16384u
+#define GROUPS_MAX 256
+
+struct uw_client {
+	struct uw_list node;
+	struct uw_server *server;
+	struct uw_source source;
+	uint32_t have;         /* bytes of in */
+	bool waiting;          /* the answer comes later */
+	bool closing;          /* once the answer has gone out */
+	bool failed;           /* to be dropped by whoever is at the top */
+	uint32_t id;           /* of the command under way */
+	uint8_t *out;
+	size_t out_bytes, out_sent, out_room;
+	struct {
+		struct uw_ctl_header header;
+		uint8_t body[UW_CTL_BODY_MAX];
+	} in;
+};
+
+/* ---- answers ---- */
+
+static bool make_room(struct uw_client *c, size_t bytes)
+{
+	size_t room = c->out_room ? c->out_room : OUT_FIRST;
+	uint8_t *out;
+
+	while (room < c->out_bytes + bytes)
+		room *= 2;
+	if (room == c->out_room)
+		return true;
+	out = room <= OUT_MAX ? realloc(c->out, room) : NULL;
+	if (!out)
+		return false;
+	c->out = out;
+	c->out_room = room;
+	return true;
+}
+
+static void put(struct uw_client *c, uint16_t type, const void *body, uint32_t bytes)
+{
+	struct uw_ctl_header header = {
+		.magic = uw_put32(UW_CTL_MAGIC),
+		.version = uw_put16(UW_CTL_VERSION),
+		.type = uw_put16(type),
+		.id = uw_put32(c->id),
+		.length = uw_put32(bytes),
+	};
+
+	if (c->failed || !make_room(c, sizeof(header) + bytes)) {
+		c->failed = true;
+		return;
+	}
+	uw_copy(c->out + c->out_bytes, &header, sizeof(header));
+	uw_copy(c->out + c->out_bytes + sizeof(header), body, bytes);
+	c->out_bytes += sizeof(header) + bytes;
+}
+
+#define PUT(client, type, record) put(client, type, &(record), sizeof(record))
+
+static void put_end(struct uw_client *c, uint16_t status, const char *text)
+{
+	struct uw_ctl_end end = { .status = uw_put16(status) };
+
+	UW_TEXT_PUT(end.text, text);
+	PUT(c, UW_CTL_END, end);
+}
+
+static void drop(struct uw_client *c)
+{
+	struct uw_server *s = c->server;
+
+	uw_devs_forget(&s->worker->devs, c);
+	uw_loop_close(&s->worker->loop, &c->source);
+	uw_list_del(&c->node);
+	s->count--;
+	free(c->out);
+	free(c);
+}
+
+/* False: the client is to be dropped. */
+static bool flush(struct uw_client *c)
+{
+	ssize_t sent;
+
+	while (c->out_sent < c->out_bytes && !c->failed) {
+		sent = send(c->source.fd, c->out + c->out_sent, c->out_bytes - c->out_sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (sent < 0)
+			return errno == EAGAIN || errno == EINTR;
+		c->out_sent += (size_t)sent;
+	}
+	if (c->failed || c->closing)
+		return false;
+	free(c->out);
+	c->out = NULL;
+	c->out_bytes = c->out_sent = c->out_room = 0;
+	return true;
+}
+
+static void watch(struct uw_client *c)
+{
+	uw_loop_change(&c->server->worker->loop, &c->source,
+		       c->out_bytes ? EPOLLOUT : c->waiting ? EPOLLRDHUP : EPOLLIN);
+}
+
+/* ---- commands ---- */
+
+static void put_device(void *ctx, const struct uw_ctl_device *device)
+{
+	put(ctx, UW_CTL_DEVICE, device, sizeof(*device));
+}
+
+static void do_list(struct uw_client *c)
+{
+	uw_devs_each(&c->server->worker->devs, put_device, c);
+	put_end(c, UW_CTL_OK, "");
+}
+
+/* A name from outside: ends inside its field, with nothing behind its end. */
+static bool is_name(const uint8_t *field, bool may_be_empty)
+{
+	size_t bytes = strnlen((const char *)field, UW_CTL_NAME), i;
+
+	for (i = bytes; i < UW_CTL_NAME; i++)
+		if (field[i])
+			return false;
+	return bytes < UW_CTL_NAME && (bytes || may_be_empty);
+}
+
+static bool is_zero(const uint8_t *bytes, size_t count)
+{
+	while (count && !*bytes) {
+		bytes++;
+		count--;
+	}
+	return !count;
+}
+
+static void put_malformed(struct uw_client *c)
+{
+	put_end(c, UW_CTL_MALFORMED, "the message breaks the format of docs/CONTROL.md");
+}
+
+static void do_bind(struct uw_client *c)
+{
+	const struct uw_ctl_bind *bind = (const void *)c->in.body;
+	struct uw_outcome outcome;
+
+	if (!is_name(bind->bus_id, false) || !is_name(bind->vm, true) || !is_zero(bind->reserved, sizeof(bind->reserved))) {
+		put_malformed(c);
+		return;
+	}
+	c->waiting = true;
+	uw_devs_bind(&c->server->worker->devs, (const char *)bind->bus_id, (const char *)bind->vm, c, c->id, &outcome);
+	if (outcome.status == UW_PENDING)
+		return;
+	c->waiting = false;
+	put_end(c, outcome.status, outcome.text);
+}
+
+static void do_unbind(struct uw_client *c)
+{
+	const struct uw_ctl_unbind *unbind = (const void *)c->in.body;
+	struct uw_outcome outcome;
+
+	if (!is_name(unbind->bus_id, false) || !is_zero(unbind->reserved, sizeof(unbind->reserved))) {
+		put_malformed(c);
+		return;
+	}
+	uw_devs_unbind(&c->server->worker->devs, (const char *)unbind->bus_id, &outcome);
+	put_end(c, outcome.status, outcome.text);
+}
+
+static void put_daemon(struct uw_client *c)
+{
+	const struct uw_worker *w = c->server->worker;
+	struct uw_ctl_daemon daemon = {
+		.pid = uw_put32((uint32_t)w->start->keeper),
+		.worker = uw_put32((uint32_t)getpid()),
+		.restarts = uw_put32(w->start->restarts),
+		.vms = uw_put32(w->links_count),
+		.uptime = uw_put64(w->loop.now - w->started),
+		.usb_memory = uw_put64(w->devs.usb.memory),
+		.usb_memory_max = uw_put64(w->devs.usb.memory_max),
+		.version_min = uw_put16(UW_VERSION),
+		.version_max = uw_put16(UW_VERSION),
+		.usb = w->devs.usb.context != NULL,
+	};
+
+	UW_TEXT_PUT(daemon.name, "usbwarpd");
+	UW_TEXT_PUT(daemon.release, USBWARP_RELEASE);
+	PUT(c, UW_CTL_DAEMON, daemon);
+}
+
+static uint8_t devices_on(const struct uw_link *l)
+{
+	uint8_t count = 0;
+	uint32_t port;
+
+	for (port = 1; port <= UW_PORTS_MAX; port++)
+		count += l->devs[port] != NULL;
+	return count;
+}
+
+static void put_vm(struct uw_client *c, const struct uw_link *l)
+{
+	const struct uw_host *h = &l->host;
+	const struct uw_vm_config *config = l->region->config;
+	struct uw_ctl_vm vm = {
+		.features = uw_put64(h->features),
+		.size = uw_put32(h->layout.size),
+		.link = uw_put32(h->layout.link),
+		.epoch = uw_put32(h->epoch),
+		.incarnation = uw_put32(h->incarnation),
+		.transfers = uw_put32(h->active),
+		.transfers_max = uw_put32(h->layout.transfers),
+		.poll = uw_put32((uint32_t)l->poll),
+		.breaker_threshold = uw_put32(h->limits.breaker.threshold),
+		.breaker_cooldown = uw_put32((uint32_t)(h->limits.breaker.cooldown / UW_MS)),
+		.rate = uw_put32(h->limits.bucket.rate),
+		.burst = uw_put32(h->limits.bucket.burst),
+		.kind = l->region->polled ? UW_CTL_LINK_FILE : UW_CTL_LINK_IVSHMEM,
+		.phase = h->phase,
+		.present = h->present,
+		.usb2_ports = h->layout.usb2_ports,
+		.usb3_ports = h->layout.usb3_ports,
+		.devices = devices_on(l),
+	};
+
+	UW_TEXT_PUT(vm.name, config->name);
+	UW_TEXT_PUT(vm.guest, h->phase == UW_PHASE_RUN ? h->guest_name : "");
+	UW_TEXT_PUT(vm.path, config->file ? config->file : config->socket);
+	PUT(c, UW_CTL_VM, vm);
+}
+
+static void put_port(struct uw_client *c, const struct uw_link *l, uint8_t number)
+{
+	const struct uw_host_port *p = &l->host.ports[number];
+	const struct uw_dev *dev = l->devs[number];
+	struct uw_ctl_port port = {
+		.vendor = uw_put16(dev->device->vendor),
+		.product = uw_put16(dev->device->product),
+		.transfers = uw_put32(p->active),
+		.failures = uw_put32(p->breaker.failures),
+		.port = number,
+		.speed = dev->device->speed,
+		.state = dev->state,
+		.breaker = p->breaker.state,
+	};
+
+	UW_TEXT_PUT(port.vm, uw_link_name(l));
+	UW_TEXT_PUT(port.bus_id, dev->device->bus_id);
+	UW_TEXT_PUT(port.description, dev->device->description);
+	PUT(c, UW_CTL_PORT, port);
+}
+
+static void do_status(struct uw_client *c)
+{
+	const struct uw_worker *w = c->server->worker;
+	uint32_t i;
+	uint8_t port;
+
+	put_daemon(c);
+	for (i = 0; i < w->links_count; i++) {
+		put_vm(c, &w->links[i]);
+		for (port = 1; port <= UW_PORTS_MAX; port++)
+			if (w->links[i].devs[port])
+				put_port(c, &w->links[i], port);
+	}
+	put_end(c, UW_CTL_OK, "");
+}
+
+_Static_assert(UW_STAT_COUNT <= UW_CTL_VALUES_MAX, "a record holds all counters");
+
+static void put_counters(struct uw_client *c)
+{
+	uint16_t i;
+
+	for (i = 0; i < UW_STAT_COUNT; i++) {
+		struct uw_ctl_counter counter = { .index = uw_put16(i) };
+
+		UW_TEXT_PUT(counter.name, uw_counter_text[i].name);
+		UW_TEXT_PUT(counter.unit, uw_counter_text[i].unit);
+		UW_TEXT_PUT(counter.meaning, uw_counter_text[i].meaning);
+		PUT(c, UW_CTL_COUNTER, counter);
+	}
+}
+
+/* port 0: the VM as a whole. */
+static void put_values(struct uw_client *c, const struct uw_link *l, uint8_t port)
+{
+	const struct uw_counters *counters = port ? &l->host.ports[port].counters : &l->host.counters;
+	const struct uw_histogram *h = port ? &l->host.ports[port].latency : &l->host.latency;
+	struct uw_ctl_values values = {
+		.port = port,
+		.count = UW_STAT_COUNT,
+		.samples = uw_put64(uw_histogram_total(h)),
+		.p50 = uw_put64(uw_histogram_at(h, 500)),
+		.p90 = uw_put64(uw_histogram_at(h, 900)),
+		.p99 = uw_put64(uw_histogram_at(h, 990)),
+		.max = uw_put64(uw_histogram_at(h, 1000)),
+	};
+	uint32_t i;
+
+	for (i = 0; i < UW_STAT_COUNT; i++)
+		values.value[i] = uw_put64(counters->value[i]);
+	UW_TEXT_PUT(values.vm, uw_link_name(l));
+	if (port)
+		UW_TEXT_PUT(values.bus_id, l->devs[port]->device->bus_id);
+	PUT(c, UW_CTL_VALUES, values);
+}
+
+/* How many scopes matched. */
+static uint32_t put_link_values(struct uw_client *c, const struct uw_link *l, const char *bus_id)
+{
+	uint32_t count = 0;
+	uint8_t port;
+
+	if (!*bus_id) {
+		put_values(c, l, 0);
+		count++;
+	}
+	for (port = 1; port <= UW_PORTS_MAX; port++) {
+		if (!l->devs[port] || (*bus_id && strcmp(l->devs[port]->device->bus_id, bus_id)))
+			continue;
+		put_values(c, l, port);
+		count++;
+	}
+	return count;
+}
+
+static void do_stats(struct uw_client *c)
+{
+	const struct uw_ctl_stats *stats = (const void *)c->in.body;
+	const struct uw_worker *w = c->server->worker;
+	const char *vm = (const char *)stats->vm, *bus_id = (const char *)stats->bus_id;
+	uint32_t i, links = 0, scopes = 0;
+
+	if (!is_name(stats->vm, true) || !is_name(stats->bus_id, true) || !is_zero(stats->reserved, sizeof(stats->reserved))) {
+		put_malformed(c);
+		return;
+	}
+	put_counters(c);
+	for (i = 0; i < w->links_count; i++) {
+		if (*vm && strcmp(vm, uw_link_name(&w->links[i])))
+			continue;
+		links++;
+		scopes += put_link_values(c, &w->links[i], bus_id);
+	}
+	if (!links)
+		put_end(c, UW_CTL_NO_VM, "there is no such VM; usbwarp status shows those there are");
+	else if (!scopes)
+		put_end(c, UW_CTL_NOT_BOUND, "there is no such device on a port; usbwarp list shows those there are");
+	else
+		put_end(c, UW_CTL_OK, "");
+}
+
+static const struct {
+	void (*run)(struct uw_client *c);
+	uint32_t length;       /* bytes of the body */
+} commands[] = {
+	[UW_CTL_LIST] = { do_list, 0 },
+	[UW_CTL_BIND] = { do_bind, sizeof(struct uw_ctl_bind) },
+	[UW_CTL_UNBIND] = { do_unbind, sizeof(struct uw_ctl_unbind) },
+	[UW_CTL_STATUS] = { do_status, 0 },
+	[UW_CTL_STATS] = { do_stats, sizeof(struct uw_ctl_stats) },
+};
+
+static void run_command(struct uw_client *c)
+{
+	uint16_t type = uw_get16(c->in.header.type);
+
+	if (type >= UW_COUNT_OF(commands) || !commands[type].run)
+		put_end(c, UW_CTL_UNKNOWN, "this usbwarpd does not know the command; is it older than the command line?");
+	else if (uw_get32(c->in.header.length) != commands[type].length)
+		put_malformed(c);
+	else
+		commands[type].run(c);
+}
+
+/* ---- clients ---- */
+
+/* What of a header makes the bytes after it meaningless ends the connection. */
+static bool header_good(struct uw_client *c)
+{
+	const struct uw_ctl_header *h = &c->in.header;
+
+	c->closing = true;
+	if (uw_get32(h->magic) != UW_CTL_MAGIC || uw_get32(h->length) > UW_CTL_BODY_MAX)
+		put_malformed(c);
+	else if (uw_get16(h->version) != UW_CTL_VERSION)
+		put_end(c, UW_CTL_BAD_VERSION, "usbwarp and usbwarpd speak different versions; install both from one release");
+	else
+		c->closing = false;
+	return !c->closing;
+}
+
+/* Runs the first message of in if it is there whole. */
+static bool take_message(struct uw_client *c)
+{
+	uint32_t bytes;
+
+	if (c->have < sizeof(c->in.header))
+		return false;
+	c->id = uw_get32(c->in.header.id);
+	if (!header_good(c))
+		return false;
+	bytes = (uint32_t)sizeof(c->in.header) + uw_get32(c->in.header.length);
+	if (c->have < bytes)
+		return false;
+	run_command(c);
+	c->have -= bytes;
+	memmove(&c->in, (uint8_t *)&c->in + bytes, c->have);
+	return true;
+}
+
+/* False: the client is to be dropped. */
+static bool work(struct uw_client *c)
+{
+	while (!c->waiting && !c->out_bytes && !c->closing) {
+		if (!take_message(c) && !c->closing)
+			break;
+		if (!flush(c))
+			return false;
+	}
+	return true;
+}
+
+static bool receive(struct uw_client *c)
+{
+	ssize_t bytes = recv(c->source.fd, (uint8_t *)&c->in + c->have, sizeof(c->in) - c->have, MSG_DONTWAIT);
+
+	if (bytes > 0)
+		c->have += (uint32_t)bytes;
+	return bytes > 0 || (bytes < 0 && (errno == EAGAIN || errno == EINTR));
+}
+
+static void on_client(struct uw_source *source, uint32_t events)
+{
+	struct uw_client *c = UW_CONTAINER(source, struct uw_client, source);
+	bool alive = !(events & (EPOLLERR | EPOLLRDHUP));
+
+	if (alive && c->out_bytes)
+		alive = flush(c);
+	else if (alive)
+		alive = receive(c);
+	if (alive)
+		alive = work(c);
+	if (alive)
+		watch(c);
+	else
+		drop(c);
+}
+
+void uw_server_answer(struct uw_client *client, uint32_t id, const struct uw_outcome *outcome)
+{
+	client->id = id;
+	client->waiting = false;
+	put_end(client, outcome->status, outcome->text);
+	/* Inside the client's own command its caller goes on with it; from elsewhere the loop does, by EPOLLOUT. */
+	watch(client);
+}
+
+static bool in_group(int fd, gid_t wanted, gid_t first)
+{
+	gid_t groups[GROUPS_MAX];
+	socklen_t bytes = sizeof(groups);
+	uint32_t i;
+
+	if (wanted == (gid_t)-1)
+		return false;
+	if (first == wanted)
+		return true;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &bytes))
+		return false;
+	for (i = 0; i < bytes / sizeof(groups[0]); i++)
+		if (groups[i] == wanted)
+			return true;
+	return false;
+}
+
+static bool may_ask(const struct uw_start *start, int fd)
+{
+	struct ucred peer;
+	socklen_t bytes = sizeof(peer);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &bytes))
+		return false;
+	return !peer.uid || peer.uid == start->uid || in_group(fd, start->gid, peer.gid);
+}
+
+static void greet(struct uw_server *s, int fd)
+{
+	struct uw_client *c = calloc(1, sizeof(*c));
+
+	if (!c || uw_loop_add(&s->worker->loop, &c->source, fd, EPOLLIN)) {
+		free(c);
+		close(fd);
+		return;
+	}
+	c->server = s;
+	c->source.ready = on_client;
+	uw_list_add(&s->clients, &c->node);
+	s->count++;
+	c->closing = true;
+	if (!may_ask(s->worker->start, fd))
+		put_end(c, UW_CTL_DENIED, "only root, the daemon's own user and the group usbwarp may do this");
+	else if (s->count > UW_CLIENTS_MAX)
+		put_end(c, UW_CTL_BUSY, "too many are connected; try again");
+	else
+		c->closing = false;
+	if (c->closing && !flush(c))
+		drop(c);
+}
+
+static void on_door(struct uw_source *source, uint32_t events)
+{
+	struct uw_server *s = UW_CONTAINER(source, struct uw_server, door);
+	int fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	(void)events;
+	if (fd >= 0)
+		greet(s, fd);
+}
+
+bool uw_server_open(struct uw_server *server, struct uw_worker *worker)
+{
+	server->worker = worker;
+	server->door.ready = on_door;
+	uw_list_init(&server->clients);
+	return !uw_loop_add(&worker->loop, &server->door, worker->start->control, EPOLLIN);
+}
+
+void uw_server_close(struct uw_server *server)
+{
+	uw_loop_del(&server->worker->loop, &server->door);
+	while (!uw_list_empty(&server->clients))
+		drop(UW_CONTAINER(server->clients.next, struct uw_client, node));
+}

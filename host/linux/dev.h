@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The devices of both backends, model and real, and which VM's port each is bound to. */
+#ifndef UW_DEV_H
+#define UW_DEV_H
+
+#include "backend.h"
+#include "config.h"
+#include "link.h"
+#include "start.h"
+#include "thread.h"
+#include "usb.h"
+
+/* What became of a command. */
+struct uw_outcome {
+	uint16_t status;       /* enum uw_ctl_status, or UW_PENDING */
+	char text[UW_CTL_TEXT];
+};
+
+#define UW_PENDING 0xffffu     /* the asker will be told later */
+
+/* Who waits for the end of a bind; NULL in devs->answer's stead once it has gone. */
+struct uw_client;
+
+struct uw_dev {
+	struct uw_list node;
+	struct uw_devs *all;
+	struct uw_device *device;
+	struct uw_link *link;  /* bound to; NULL: free */
+	uint8_t state;         /* enum uw_ctl_device_state */
+	uint8_t port;          /* attached to; 0: not yet */
+	uint8_t want;          /* to attach to; 0: any */
+	bool real;             /* a real device: has a thread, and exists here only while bound */
+	bool gone;             /* unplugged; to be let go in the next turn */
+	bool restored;         /* being bound again after a restart */
+	uint64_t timer;        /* when the device asked to be called */
+	struct uw_thread thread;
+	struct uw_job opening;
+	int opened;            /* result of opening: 0 or an enum uw_status */
+	struct uw_client *asker;
+	uint32_t asker_id;
+	const struct uw_model_config *model;
+	bool disk_failed;      /* said so once */
+};
+
+struct uw_devs {
+	struct uw_loop *loop;
+	struct uw_link *links;
+	uint32_t links_count;
+	struct uw_list devs;   /* models, and real devices that are bound */
+	struct uw_usb_host usb;
+	struct uw_returns returns;
+	uint64_t next_timer;
+	bool attention;        /* a device is gone */
+	uint32_t restoring;    /* bindings of the former worker that are still being made */
+	void (*answer)(struct uw_client *client, uint32_t id, const struct uw_outcome *outcome);
+	void (*changed)(struct uw_devs *devs); /* the bindings are other ones now */
+};
+
+/* links, answer and changed have been set. */
+UW_MUST_CHECK bool uw_devs_open(struct uw_devs *devs, struct uw_loop *loop, const struct uw_start *start);
+void uw_devs_close(struct uw_devs *devs);
+/* Makes the former worker's bindings again. */
+void uw_devs_restore(struct uw_devs *devs, const struct uw_binding *bindings, uint32_t count);
+/* The bindings of now; how many. */
+uint32_t uw_devs_bindings(const struct uw_devs *devs, struct uw_binding *bindings, uint32_t max);
+/* Calls timers, lets unplugged devices go. When to be called again. */
+uint64_t uw_devs_run(struct uw_devs *devs);
+
+void uw_devs_each(struct uw_devs *devs, void (*each)(void *ctx, const struct uw_ctl_device *device), void *ctx);
+void uw_devs_bind(struct uw_devs *devs, const char *bus_id, const char *vm, struct uw_client *asker, uint32_t id,
+		  struct uw_outcome *outcome);
+void uw_devs_unbind(struct uw_devs *devs, const char *bus_id, struct uw_outcome *outcome);
+/* The client is no more; nobody is to be answered. */
+void uw_devs_forget(struct uw_devs *devs, const struct uw_client *client);
+
+/* The actions of a link. */
+void uw_dev_verb(struct uw_dev *dev, struct uw_transfer_io *io);
+void uw_dev_cancel(struct uw_dev *dev, struct uw_transfer_io *io);
+/* Closes the device, but keeps it bound. */
+void uw_dev_suspend_binding(struct uw_dev *dev);
+void uw_dev_resume_binding(struct uw_dev *dev);
+
+/* Is there such a model, and does it heed these options? why: UW_WHY bytes. */
+UW_MUST_CHECK bool uw_dev_check_model(const struct uw_model_config *config, char *why);
+
+#endif

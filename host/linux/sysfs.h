@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What USB devices are plugged in, as the kernel tells it in sysfs, without opening any. */
+#ifndef UW_SYSFS_H
+#define UW_SYSFS_H
+
+#include "base.h"
+#include "usbwarp/ctl.h"
+
+struct uw_sysfs_device {
+	char bus_id[UW_CTL_NAME];
+	char description[UW_CTL_DESCRIPTION];
+	uint16_t vendor, product, release;
+	uint8_t class_code, subclass, protocol;
+	uint8_t speed;             /* enum uw_speed */
+	uint8_t configuration;     /* bConfigurationValue now, 0: none */
+	bool hub;
+	uint32_t bus, number;      /* of the device node */
+};
+
+/* False: there is no such device, or it is no bus id. */
+UW_MUST_CHECK bool uw_sysfs_read(const char *bus_id, struct uw_sysfs_device *device);
+/* Every device but the root hubs. */
+void uw_sysfs_each(void (*each)(void *ctx, const struct uw_sysfs_device *device), void *ctx);
+/* What usbfs lets all its users have in flight, in bytes; 0: no limit, or unknown. */
+uint64_t uw_sysfs_usb_memory(void);
+
+#endif

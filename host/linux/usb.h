@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Real USB devices: what is plugged in, by sysfs, and transfers, by libusb on device nodes that the keeper opens. */
+#ifndef UW_USB_H
+#define UW_USB_H
+
+#include <libusb.h>
+
+#include "backend.h"
+#include "start.h"
+#include "thread.h"
+#include "usbwarp/ctl.h"
+
+struct uw_outcome;
+
+/* One for the worker. */
+struct uw_usb_host {
+	struct uw_loop *loop;
+	const struct uw_start *start;
+	libusb_context *context;  /* NULL: real devices are not served */
+	pthread_mutex_t opener;   /* one question to the keeper at a time */
+	struct uw_list devices;   /* open ones */
+	uint64_t memory;          /* bytes in flight, as the kernel counts them, about */
+	uint64_t memory_max;      /* what usbfs allows, or 0 */
+};
+
+void uw_usb_init(struct uw_usb_host *host, struct uw_loop *loop, const struct uw_start *start);
+void uw_usb_fini(struct uw_usb_host *host);
+
+/* Every device plugged in, hubs too. */
+void uw_usb_each(struct uw_usb_host *host, void (*each)(void *ctx, const struct uw_ctl_device *device), void *ctx);
+/* The device of this bus id, closed; its blocking calls will run on thread. NULL: outcome says why. */
+struct uw_device *uw_usb_new(struct uw_usb_host *host, struct uw_thread *thread, const char *bus_id,
+			     struct uw_outcome *outcome);
+void uw_usb_free(struct uw_device *device);
+/* Why the last open failed. */
+const char *uw_usb_reason(struct uw_device *device);
+/* In the loop, once open has succeeded on the thread. */
+void uw_usb_opened(struct uw_device *device);
+
+#endif
