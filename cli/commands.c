@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The subcommands of usbwarp. */
+#include "commands.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "client.h"
+#include "show.h"
+#include "suggest.h"
+#include "transport.h"
+
+enum { OPTION_HELP = 'h', OPTION_VERSION = 'V', OPTION_JSON = 256, OPTION_SOCKET, OPTION_VM, OPTION_ALL, OPTION_WATCH,
+       OPTION_BUS_IDS };
+
+struct arguments {
+	const char *socket, *vm;
+	const char *word;      /* the one that is no option: a bus id or a command; NULL: none */
+	bool json, all, watch, bus_ids;
+};
+
+struct command {
+	const char *name, *usage, *about, *help;
+	const struct option *options;
+	bool word, word_needed;
+	int (*run)(const struct arguments *a);
+};
+
+#define COMMON { "help", no_argument, NULL, OPTION_HELP }, { "json", no_argument, NULL, OPTION_JSON }, \
+	       { "socket", required_argument, NULL, OPTION_SOCKET }
+
+static const struct option options_plain[] = { COMMON, { 0 } };
+static const struct option options_list[] = { COMMON, { "bus-ids", no_argument, NULL, OPTION_BUS_IDS }, { 0 } };
+static const struct option options_bind[] = { COMMON, { "vm", required_argument, NULL, OPTION_VM }, { 0 } };
+static const struct option options_stats[] = {
+	COMMON, { "vm", required_argument, NULL, OPTION_VM }, { "all", no_argument, NULL, OPTION_ALL },
+	{ "watch", no_argument, NULL, OPTION_WATCH }, { 0 },
+};
+
+/* ---- what they do ---- */
+
+/* A name into its field; false when it does not fit, and then nothing can have it. */
+static bool put_name(uw_u8 *field, const char *name)
+{
+	size_t bytes = name ? strlen(name) : 0;
+
+	if (bytes >= UW_CTL_NAME) {
+		fprintf(stderr, "usbwarp: %s: names have at most %u bytes\n", name, UW_CTL_NAME - 1);
+		return false;
+	}
+	memset(field, 0, UW_CTL_NAME);
+	if (bytes)
+		memcpy(field, name, bytes);
+	return true;
+}
+
+/* Shows what went wrong, if something did; then the reply is done with. */
+static bool failed(struct uw_reply *r, const struct arguments *a)
+{
+	if (!r->code)
+		return false;
+	uw_show_outcome(r, a->json);
+	uw_client_free(r);
+	return true;
+}
+
+static int run_list(const struct arguments *a)
+{
+	struct uw_reply r;
+	uint32_t i;
+
+	uw_client_ask(a->socket, UW_CTL_LIST, NULL, 0, &r);
+	if (failed(&r, a))
+		return r.code;
+	if (a->bus_ids)
+		for (i = 0; i < r.count; i++)
+			puts((const char *)r.records[i].u.device.bus_id);
+	else
+		uw_show_list(&r, a->json);
+	uw_client_free(&r);
+	return r.code;
+}
+
+/* After "no such device": is there one that was meant? */
+static void suggest_device(const struct arguments *a)
+{
+	const char *best = NULL;
+	uint32_t i, distance = 0;
+	struct uw_reply r;
+
+	uw_client_ask(a->socket, UW_CTL_LIST, NULL, 0, &r);
+	for (i = 0; i < r.count && !r.code; i++)
+		if (r.records[i].type == UW_CTL_DEVICE)
+			uw_suggest_offer(a->word, (const char *)r.records[i].u.device.bus_id, &best, &distance);
+	if (best && distance)
+		fprintf(stderr, "Did you mean %s?\n", best);
+	uw_client_free(&r);
+}
+
+static int change(const struct arguments *a, uint16_t type, const void *body, uint32_t length)
+{
+	struct uw_reply r;
+
+	uw_client_ask(a->socket, type, body, length, &r);
+	uw_show_outcome(&r, a->json);
+	if (!a->json && !r.count && (r.status == UW_CTL_NO_DEVICE || r.status == UW_CTL_NOT_BOUND))
+		suggest_device(a);
+	uw_client_free(&r);
+	return r.code;
+}
+
+static int run_bind(const struct arguments *a)
+{
+	struct uw_ctl_bind bind = { 0 };
+
+	if (!put_name(bind.bus_id, a->word) || !put_name(bind.vm, a->vm))
+		return UW_EXIT_USAGE;
+	return change(a, UW_CTL_BIND, &bind, sizeof(bind));
+}
+
+static int run_unbind(const struct arguments *a)
+{
+	struct uw_ctl_unbind unbind = { 0 };
+
+	if (!put_name(unbind.bus_id, a->word))
+		return UW_EXIT_USAGE;
+	return change(a, UW_CTL_UNBIND, &unbind, sizeof(unbind));
+}
+
+static int run_status(const struct arguments *a)
+{
+	struct uw_reply r;
+
+	uw_client_ask(a->socket, UW_CTL_STATUS, NULL, 0, &r);
+	if (failed(&r, a))
+		return r.code;
+	uw_show_status(&r, a->json);
+	uw_client_free(&r);
+	return r.code;
+}
+
+static double seconds_now(void)
+{
+	struct timespec ts;
+
+	timespec_get(&ts, TIME_UTC);
+	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+/* Until the daemon is gone or the user has seen enough. */
+static int watch(const struct arguments *a, const struct uw_ctl_stats *ask, struct uw_reply *former)
+{
+	struct uw_show_stats how = { .all = a->all, .former = former };
+	double then = seconds_now(), now;
+	struct uw_reply r;
+
+	for (;;) {
+		uw_transport_pause(1000);
+		uw_client_ask(a->socket, UW_CTL_STATS, ask, sizeof(*ask), &r);
+		if (failed(&r, a))
+			break;
+		now = seconds_now();
+		how.seconds = now > then ? now - then : 1;
+		then = now;
+		fputs("\033[H\033[2J", stdout); /* ECMA-48: cursor home, erase page */
+		uw_show_stats(&r, &how);
+		fflush(stdout);
+		uw_client_free(former);
+		*former = r;
+	}
+	uw_client_free(former);
+	return r.code;
+}
+
+static int run_stats(const struct arguments *a)
+{
+	struct uw_show_stats how = { .json = a->json, .all = a->all };
+	struct uw_ctl_stats ask = { 0 };
+	struct uw_reply r;
+
+	if (!put_name(ask.vm, a->vm) || !put_name(ask.bus_id, a->word))
+		return UW_EXIT_USAGE;
+	uw_client_ask(a->socket, UW_CTL_STATS, &ask, sizeof(ask), &r);
+	if (failed(&r, a))
+		return r.code;
+	if (a->watch && !a->json)
+		return watch(a, &ask, &r);
+	uw_show_stats(&r, &how);
+	uw_client_free(&r);
+	return r.code;
+}
+
+/* Without a daemon the program's own version is still an answer. */
+static int run_version(const struct arguments *a)
+{
+	struct uw_reply r;
+
+	uw_client_ask(a->socket, UW_CTL_STATUS, NULL, 0, &r);
+	uw_show_version(&r, a->json);
+	uw_client_free(&r);
+	return UW_EXIT_OK;
+}
+
+static int run_help(const struct arguments *a);
+
+/* ---- the table ---- */
+
+static const struct command commands[] = {
+	{ "list", "usbwarp list", "show devices and where they are bound",
+	  "  --bus-ids      print bus ids alone, one a line\n", options_list, false, false, run_list },
+	{ "bind", "usbwarp bind BUSID", "give a device to a VM",
+	  "  --vm NAME      to this VM; may be left out when there is only one\n", options_bind, true, true, run_bind },
+	{ "unbind", "usbwarp unbind BUSID", "take a device back from its VM", "", options_plain, true, true, run_unbind },
+	{ "status", "usbwarp status", "show the daemon, its VMs and their ports", "", options_plain, false, false,
+	  run_status },
+	{ "stats", "usbwarp stats [BUSID]", "show counters and latencies",
+	  "  --vm NAME      of this VM alone\n"
+	  "  --all          counters that are 0, too\n"
+	  "  --watch        every second, with what each second brings\n", options_stats, true, false, run_stats },
+	{ "version", "usbwarp version", "show the versions of program and daemon", "", options_plain, false, false,
+	  run_version },
+	{ "help", "usbwarp help [COMMAND]", "explain a command", "", options_plain, true, false, run_help },
+};
+
+#define COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static const struct command *find_command(const char *name)
+{
+	const char *best = NULL;
+	uint32_t distance = 0;
+	size_t i;
+
+	for (i = 0; i < COMMANDS; i++) {
+		if (!strcmp(commands[i].name, name))
+			return &commands[i];
+		uw_suggest_offer(name, commands[i].name, &best, &distance);
+	}
+	fprintf(stderr, "usbwarp: there is no command %s.\n", name);
+	if (best)
+		fprintf(stderr, "Did you mean usbwarp %s?\n", best);
+	else
+		fputs("Try usbwarp help.\n", stderr);
+	return NULL;
+}
+
+static void print_help(void)
+{
+	size_t i;
+
+	puts("Usage: usbwarp [--socket PATH] COMMAND [OPTION]...\n"
+	     "Controls usbwarpd, which gives USB devices to virtual machines.\n");
+	for (i = 0; i < COMMANDS; i++)
+		printf("  %-10s %s\n", commands[i].name, commands[i].about);
+	puts("\nEach command has --help. Exit code: 0 done, 1 refused, 2 wrong usage, 3 usbwarpd not reachable,\n"
+	     "4 usbwarpd speaks another version.");
+}
+
+static void print_command(const struct command *c)
+{
+	printf("Usage: %s [OPTION]...\n%c%s.\n\n%s", c->usage, c->about[0] - 'a' + 'A', c->about + 1, c->help);
+	puts("  --json         for programs\n"
+	     "  --socket PATH  of usbwarpd\n"
+	     "  --help         this text");
+}
+
+static int run_help(const struct arguments *a)
+{
+	const struct command *c = a->word ? find_command(a->word) : NULL;
+
+	if (c)
+		print_command(c);
+	else if (!a->word)
+		print_help();
+	return c || !a->word ? UW_EXIT_OK : UW_EXIT_USAGE;
+}
+
+static int usage_error(const struct command *c, const char *what, const char *word)
+{
+	fprintf(stderr, "usbwarp %s: %s%s. Try usbwarp %s --help.\n", c->name, what, word, c->name);
+	return UW_EXIT_USAGE;
+}
+
+/* -1: go on; else the exit code. */
+static int parse_options(const struct command *c, int argc, char **argv, struct arguments *a)
+{
+	int option;
+
+	optind = 0; /* begins anew, and allows options behind words, which the first pass does not */
+	while ((option = getopt_long(argc, argv, "h", c->options, NULL)) != -1) {
+		switch (option) {
+		case OPTION_HELP:
+			print_command(c);
+			return UW_EXIT_OK;
+		case OPTION_JSON:
+			a->json = true;
+			break;
+		case OPTION_SOCKET:
+			a->socket = optarg;
+			break;
+		case OPTION_VM:
+			a->vm = optarg;
+			break;
+		case OPTION_ALL:
+			a->all = true;
+			break;
+		case OPTION_WATCH:
+			a->watch = true;
+			break;
+		case OPTION_BUS_IDS:
+			a->bus_ids = true;
+			break;
+		default:
+			return usage_error(c, "see above", "");
+		}
+	}
+	return -1;
+}
+
+static int run(const struct command *c, int argc, char **argv, struct arguments *a)
+{
+	int code = parse_options(c, argc, argv, a);
+
+	if (code >= 0)
+		return code;
+	if (optind < argc && c->word)
+		a->word = argv[optind++];
+	if (optind < argc)
+		return usage_error(c, "what is ", argv[optind]);
+	if (!a->word && c->word_needed)
+		return usage_error(c, "which device? usbwarp list shows them", "");
+	return c->run(a);
+}
+
+int uw_commands_run(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "help", no_argument, NULL, OPTION_HELP }, { "version", no_argument, NULL, OPTION_VERSION },
+		{ "socket", required_argument, NULL, OPTION_SOCKET }, { 0 },
+	};
+	struct arguments a = { 0 };
+	const struct command *c;
+	int option;
+
+	while ((option = getopt_long(argc, argv, "+hV", options, NULL)) != -1) {
+		switch (option) {
+		case OPTION_HELP:
+			print_help();
+			return UW_EXIT_OK;
+		case OPTION_VERSION:
+			puts("usbwarp " USBWARP_RELEASE);
+			return UW_EXIT_OK;
+		case OPTION_SOCKET:
+			a.socket = optarg;
+			break;
+		default:
+			fputs("Try usbwarp help.\n", stderr);
+			return UW_EXIT_USAGE;
+		}
+	}
+	if (optind == argc) {
+		print_help();
+		return UW_EXIT_USAGE;
+	}
+	c = find_command(argv[optind]);
+	return c ? run(c, argc - optind, argv + optind, &a) : UW_EXIT_USAGE;
+}

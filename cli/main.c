@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* usbwarp: the command line of both hosts. */
+#include "commands.h"
+
+int main(int argc, char **argv)
+{
+	return uw_commands_run(argc, argv);
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The connection to the daemon on systems with Unix sockets. */
+#define _GNU_SOURCE
+#include "transport.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define SYSTEM_SOCKET "/run/usbwarp/control.sock"
+
+static int connection = -1;
+
+static int try_connect(const char *path)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int error;
+
+	if (strlen(path) >= sizeof(address.sun_path))
+		return ENAMETOOLONG;
+	memcpy(address.sun_path, path, strlen(path));
+	connection = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (connection < 0)
+		return errno;
+	if (!connect(connection, (const void *)&address, sizeof(address)))
+		return 0;
+	error = errno;
+	close(connection);
+	connection = -1;
+	return error;
+}
+
+static void explain(const char *path, int error, char *why)
+{
+	if (error == ENOENT || error == ECONNREFUSED)
+		snprintf(why, UW_TRANSPORT_WHY, "usbwarpd does not run (nobody listens at %.120s); start it, or give --socket",
+			 path);
+	else if (error == EACCES || error == EPERM)
+		snprintf(why, UW_TRANSPORT_WHY, "%.120s: permission denied; join the group usbwarp, or use sudo", path);
+	else
+		snprintf(why, UW_TRANSPORT_WHY, "%.120s: %s", path, strerror(error));
+}
+
+/* Where a daemon started by this user, not by root, listens. */
+static const char *user_socket(void)
+{
+	static char path[256];
+	const char *runtime = getenv("XDG_RUNTIME_DIR");
+
+	if (runtime && *runtime == '/')
+		snprintf(path, sizeof(path), "%.200s/usbwarp/control.sock", runtime);
+	else
+		snprintf(path, sizeof(path), "/tmp/usbwarp-%u/control.sock", geteuid());
+	return path;
+}
+
+bool uw_transport_open(const char *where, char *why)
+{
+	const char *path = where ? where : getenv("USBWARP_SOCKET");
+	int error;
+
+	if (!path || !*path) {
+		path = SYSTEM_SOCKET;
+		error = try_connect(path);
+		if (error && geteuid() && !try_connect(user_socket()))
+			error = 0;
+	} else {
+		error = try_connect(path);
+	}
+	if (error)
+		explain(path, error, why);
+	return !error;
+}
+
+/* A daemon that refuses at once may have closed already: what it said is read all the same. */
+bool uw_transport_send(const void *bytes, uint32_t count)
+{
+	const char *at = bytes;
+	ssize_t sent;
+
+	while (count) {
+		sent = send(connection, at, count, MSG_NOSIGNAL);
+		if (sent < 0 && errno == EINTR)
+			continue;
+		if (sent < 0)
+			return errno == EPIPE || errno == ECONNRESET;
+		at += sent;
+		count -= (uint32_t)sent;
+	}
+	return true;
+}
+
+bool uw_transport_receive(void *bytes, uint32_t count, uint32_t patience)
+{
+	struct pollfd p = { .fd = connection, .events = POLLIN };
+	char *at = bytes;
+	ssize_t got;
+	int ready;
+
+	while (count) {
+		ready = poll(&p, 1, (int)patience);
+		if (ready < 0 && errno == EINTR)
+			continue;
+		got = ready > 0 ? recv(connection, at, count, 0) : 0;
+		if (got <= 0)
+			return false;
+		at += got;
+		count -= (uint32_t)got;
+	}
+	return true;
+}
+
+void uw_transport_pause(uint32_t milliseconds)
+{
+	poll(NULL, 0, (int)milliseconds);
+}
