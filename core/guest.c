@@ -227,7 +227,9 @@ static void follow_host(struct uw_guest *g)
 
 	if (g->phase == UW_GUEST_IDLE)
 		return;
-	if (epoch != g->epoch && state == UW_HOST_READY)
+	if (g->bye && (epoch != g->epoch || state == UW_HOST_DOWN))
+		uw_guest_abandon(g, g->now); /* the epoch to leave has ended by itself */
+	else if (epoch != g->epoch && state == UW_HOST_READY)
 		take_epoch(g, epoch);
 	else if (state == UW_HOST_DOWN && (g->phase != UW_GUEST_WAIT || g->flying || g->lost))
 		lose_session(g);
@@ -467,12 +469,15 @@ static void put_waiting(struct uw_guest *g)
 {
 	if (g->phase != UW_GUEST_RUN)
 		return;
+	if (g->bye) { /* nothing follows a bye, which ends whatever waits */
+		put_bye(g);
+		return;
+	}
 	put_cancels(g);
 	put_acks(g);
 	put_requests(g);
 	put_stats(g);
 	uw_urb_pump(g);
-	put_bye(g);
 }
 
 uint32_t uw_guest_poll(struct uw_guest *g, uint64_t now, uint32_t budget)
@@ -509,7 +514,7 @@ static bool begin_request(struct uw_guest *g, const struct uw_ask *a, uint64_t n
 	struct uw_guest_port *p = &g->ports[a->port];
 
 	g->now = now;
-	if (g->phase != UW_GUEST_RUN || p->request || (g->to_answer & guest_port_bit(a->port)))
+	if (g->phase != UW_GUEST_RUN || g->bye || p->request || (g->to_answer & guest_port_bit(a->port)))
 		return false;
 	p->ask = *a;
 	p->request = 1;
@@ -610,7 +615,7 @@ uint64_t uw_guest_deadline(const struct uw_guest *g)
 
 void uw_guest_ask_stats(struct uw_guest *g)
 {
-	if (g->phase != UW_GUEST_RUN || !(g->features & UW_FEATURE_STATS) || g->stats_wanted)
+	if (g->phase != UW_GUEST_RUN || g->bye || !(g->features & UW_FEATURE_STATS) || g->stats_wanted)
 		return;
 	g->stats_wanted = true;
 	g->stats_next = 0;

@@ -224,7 +224,7 @@ static void pump_ep(struct uw_guest *g, struct uw_ep *ep)
 
 	if (g->phase == UW_GUEST_RUN)
 		grant(g, ep);
-	while (g->phase == UW_GUEST_RUN && !uw_list_empty(&ep->urbs)) {
+	while (g->phase == UW_GUEST_RUN && !g->bye && !uw_list_empty(&ep->urbs)) {
 		urb = UW_CONTAINER(ep->urbs.next, struct uw_urb, node);
 		if (urb->state != UW_URB_READY)
 			break;
@@ -429,7 +429,7 @@ void uw_guest_cancel(struct uw_guest *g, struct uw_urb *urb)
 	if (urb->state == UW_URB_QUEUED || urb->state == UW_URB_GRANTED || urb->state == UW_URB_READY) {
 		end_unanswered(g, urb, UW_ST_CANCELLED);
 		pump_ep(g, ep);
-	} else if (urb->state == UW_URB_FLYING && g->phase == UW_GUEST_RUN) {
+	} else if (urb->state == UW_URB_FLYING && g->phase == UW_GUEST_RUN && !g->bye) {
 		if (uw_guest_room(g, 0))
 			put_cancel(g, urb);
 		else
