@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Checks the Markdown files: links and their anchors lead somewhere, files, functions and test cases that are named exist,
 # COUNTERS.md is current, nothing is said that does not belong there. --self-test breaks each of these and must notice.
-# shellcheck disable=SC2013,SC2016 # words are what is wanted; backquotes are Markdown's
+# shellcheck disable=SC2013,SC2016,SC2086 # words are what is wanted; backquotes are Markdown's
 set -u
 
 here=$(CDPATH='' cd -- "$(dirname "$0")/.." && pwd)
@@ -64,22 +64,44 @@ check_links()
 	done
 }
 
-# `folder/file.ext` and `folder/file.ext:name`: the file is there, and the name is a word in it.
+# `folder/file.ext` and `folder/file.ext:name`: the file is there, and the name is a word in it. Without a folder, a file
+# of that name is anywhere.
+check_name()
+{
+	file=${2%%:*}
+	name=${2#*:}
+	case $file in
+	*/*) files=$(cd "$root" && ls -d "$file" 2>/dev/null) ;;
+	*) files=$(cd "$root" && find core guest host include models cli tests scripts -name "$file" 2>/dev/null) ;;
+	esac
+	if [ -z "$files" ]; then
+		fail "$1: names $file, which is not there"
+	elif [ "$name" != "$2" ] && ! (cd "$root" && grep -qw -- "$name" $files); then
+		fail "$1: names $name in $file, which does not know it"
+	else
+		pass
+	fi
+}
+
 check_names()
 {
-	for token in $(prose "$1" | grep -oE '`[a-z][A-Za-z0-9_.-]*/[A-Za-z0-9_./-]+\.(c|h|sh|py|md|S|in|mk)(:[A-Za-z0-9_]+)?`' |
+	for token in $(prose "$1" | grep -oE '`([a-z][A-Za-z0-9_.-]*/)*[A-Za-z0-9_.-]+\.(c|h|sh|py|md|S|in|mk)(:[A-Za-z0-9_]+)?`' |
 		tr -d '`' | sort -u); do
 		case $token in
-		build/* | linux/* | asm/*) continue ;;
+		build/* | linux/* | asm/*) ;;
+		*) check_name "$1" "$token" ;;
 		esac
-		file=${token%%:*}
-		name=${token#*:}
-		if [ ! -e "$root/$file" ]; then
-			fail "$1: names $file, which is not there"
-		elif [ "$name" != "$token" ] && ! grep -qw -- "$name" "$root/$file"; then
-			fail "$1: names $name in $file, which does not know it"
-		else
+	done
+}
+
+# `uw_something`: somebody defines it.
+check_identifiers()
+{
+	for name in $(prose "$1" | grep -oE '`uw_[a-z0-9_]+' | tr -d '`' | sort -u); do
+		if (cd "$root" && grep -rqw --include='*.[ch]' -- "$name" core guest host include models cli tests 2>/dev/null); then
 			pass
+		else
+			fail "$1: names $name, which nothing defines"
 		fi
 	done
 }
@@ -134,6 +156,7 @@ check_all()
 		check_licence "$document"
 		check_links "$document"
 		check_names "$document"
+		check_identifiers "$document"
 		check_text "$document"
 		check_hosts "$document"
 		count=$((count + 1))
@@ -188,6 +211,10 @@ self_test()
 	expect "a file that is not there" 'names core/rings.c'
 	echo '`core/ring.c:uw_tx_fly`' >> "$page"
 	expect "a function that is not there" 'names uw_tx_fly'
+	echo '`ring.c:uw_tx_fly`' >> "$page"
+	expect "the same without a folder" 'names uw_tx_fly'
+	echo '`uw_tx_fly`' >> "$page"
+	expect "a name that nothing defines" 'which nothing defines'
 	sed -i 1d "$page"
 	expect "a missing licence" 'no SPDX line'
 	echo 'see issue #''17' >> "$page"
