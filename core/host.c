@@ -574,22 +574,37 @@ bool uw_host_kick(struct uw_host *h)
 	return kick;
 }
 
+static bool has_event(const struct uw_host *h)
+{
+	uint64_t ports = h->phase == UW_PHASE_RUN ? h->to_tell : 0;
+
+	for (; ports; ports &= ports - 1)
+		if (!h->ports[__builtin_ctzll(ports)].unacked)
+			return true;
+	return false;
+}
+
+/* What the next poll would do, so that whatever made it need not poll by itself. */
 static bool has_work(const struct uw_host *h)
 {
 	return h->fault || h->to_close || h->to_open || !uw_list_empty(&h->asked) || !uw_list_empty(&h->cancels) ||
 	       (h->phase == UW_PHASE_DRAIN && !h->active);
 }
 
+/* The same, of what needs room in the completion ring. */
+static bool has_answer(const struct uw_host *h)
+{
+	return !uw_list_empty(&h->parked) || has_event(h) || (h->bye && !h->active);
+}
+
 bool uw_host_sleep(struct uw_host *h)
 {
 	bool quiet = true;
 
-	/* Elsewhere the guest kicks after it wrote its incarnation or its echo, and a kick is never lost. With answers
-	 * parked, or no room for one, the next message is not read anyway and the guest kicks when it has made room. */
-	if (reading(h) && uw_list_empty(&h->parked) && uw_xfer_room(h))
-		quiet = uw_rx_sleep(&h->rx);
-	else if (reading(h))
-		quiet = !uw_xfer_room(h);
+	/* Elsewhere the guest kicks after it wrote its incarnation or its echo, and a kick is never lost. Without room
+	 * for an answer the next message is not read anyway, and the guest kicks when it has made room. */
+	if (reading(h) && uw_xfer_room(h))
+		quiet = !has_answer(h) && uw_rx_sleep(&h->rx);
 	return quiet && !has_work(h);
 }
 
