@@ -95,13 +95,19 @@ static void put_hello(struct uw_guest *g)
 
 /* ---- epochs ---- */
 
-/* Not 0, and not what the page shows: also after a reboot that left the region as it was. */
+/*
+ * A number that the host does not hold yet. It is made of the epoch the page shows: the host ends that epoch once it has
+ * seen the number, so one number never stands for two of them, though a guest that left has put 0 in its place
+ * before the host looked. Counting up from the page would give 1 again and again.
+ */
 static void new_incarnation(struct uw_guest *g)
 {
-	g->incarnation = uw_read32(&g->own->incarnation) + 1;
-	if (!g->incarnation)
-		g->incarnation = 1;
+	uint32_t shown = uw_read32(&g->own->incarnation);
+
 	g->epoch = uw_acquire32(&g->page->head.epoch);
+	g->incarnation = g->epoch + 1;
+	while (!g->incarnation || g->incarnation == shown)
+		g->incarnation += 0x80000001u;
 	uw_release32(&g->own->incarnation, g->incarnation);
 	g->kick = true;
 }
