@@ -19,7 +19,7 @@ sys.path.insert(0, os.path.join(ROOT, "tests", "vm"))
 import stack  # noqa: E402
 
 NODE = ("for d in /sys/bus/usb/devices/*; do [ \"$(cat $d/idVendor 2>/dev/null)\" = %s ] && "
-        "printf /dev/bus/usb/%%03d/%%03d $(cat $d/busnum) $(cat $d/devnum); done")
+        "printf /dev/bus/usb/%%03d/%%03d $(cat $d/busnum) $(cat $d/devnum); done; true")
 DISK = ("for b in /sys/block/sd*; do [ \"$(cat $b/device/vendor | tr -d ' ')\" %s QEMU ] && basename $b; done")
 
 

@@ -14,6 +14,7 @@
 
 #define PROMPT ">>> "
 #define SILENCE_MS 10000
+#define QUIET_MS 400
 
 static char text[4096];
 static size_t have;
@@ -67,6 +68,19 @@ static void read_prompt(int fd)
 	}
 }
 
+/* A fresh terminal is greeted with a banner and a prompt, an old one has a prompt already: what came before the first
+ * question is read until nothing follows for a while, or each answer would be taken for the next one's. */
+static void settle(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	if (write(fd, "\r", 1) != 1)
+		fail("write");
+	do
+		read_prompt(fd);
+	while (poll(&p, 1, QUIET_MS) == 1);
+}
+
 static void ask(int fd, const char *question)
 {
 	size_t length = strlen(question);
@@ -105,7 +119,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	fd = open_raw(argv[1]);
-	ask(fd, "\r");
+	settle(fd);
 	srandom(1);
 	for (i = 0; i < count; i++) {
 		a = random() % 1000000;
