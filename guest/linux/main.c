@@ -101,7 +101,7 @@ static void guest_name(char name[UW_NAME + 1])
 {
 	char *c;
 
-	snprintf(name, UW_NAME + 1, "%s (Linux %s)", utsname()->nodename, utsname()->release);
+	snprintf(name, UW_NAME + 1, "%.15s %.16s", utsname()->nodename, utsname()->release);
 	for (c = name; *c; c++)
 		if (*c < ' ' || *c > '~')
 			*c = '?';
