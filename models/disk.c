@@ -217,7 +217,8 @@ static enum uw_model_end take_data(struct disk *d, struct uw_model_ep *ep, const
 	return end_data(d, EP_OUT) && *moved < bytes ? UW_END_STALL : UW_END_MORE;
 }
 
-static enum uw_model_end send_status(struct disk *d, struct uw_model_ep *ep, uint8_t *to, uint32_t room, uint32_t *moved)
+static enum uw_model_end send_status(struct disk *d, struct uw_model_ep *ep, uint8_t *to, uint32_t room,
+				     uint32_t *moved)
 {
 	uint8_t csw[CSW_BYTES];
 	enum uw_model_end end = uw_model_fit(ep, CSW_BYTES, false, room, moved);
@@ -234,15 +235,15 @@ static enum uw_model_end send_status(struct disk *d, struct uw_model_ep *ep, uin
 
 /* ---- the model -------------------------------------------------------------------------------------------------- */
 
-static enum uw_model_end disk_in(struct uw_model *m, struct uw_model_ep *ep, uint8_t *to, uint32_t room, uint32_t *moved)
+static enum uw_model_end disk_in(struct uw_model *m, struct uw_model_ep *ep, uint8_t *to, uint32_t room,
+				 uint32_t *moved)
 {
 	struct disk *d = disk_of(m);
 
 	switch (d->phase) {
 	case DATA_IN: return send_data(d, ep, to, room, moved);
 	case STATUS: return send_status(d, ep, to, room, moved);
-	case BROKEN: return UW_END_STALL;
-	default: return UW_END_NAK;
+	default: return UW_END_NAK; /* a broken device does not get here: its endpoints stay halted */
 	}
 }
 
@@ -254,7 +255,6 @@ static enum uw_model_end disk_out(struct uw_model *m, struct uw_model_ep *ep, co
 	switch (d->phase) {
 	case COMMAND: return command(d, from, bytes, ends, moved);
 	case DATA_OUT: return take_data(d, ep, from, bytes, ends, moved);
-	case BROKEN: return UW_END_STALL;
 	default: return UW_END_NAK;
 	}
 }

@@ -4,7 +4,8 @@
  * microcontroller running MicroPython, and does sums.
  *
  * Output waits in a ring. While it has no room for the longest answer, bytes to the device wait too, as they do on the
- * real one, which answers NAK; so nothing is lost and memory is bounded. Without a terminal (DTR off) output is dropped.
+ * real one, which answers NAK; so nothing is lost and memory is bounded. Without a terminal (DTR off) output is
+ * dropped.
  */
 #include "model.h"
 #include "sum.h"
@@ -225,7 +226,8 @@ static void copy_out(struct pico *p, uint8_t *to, uint32_t bytes)
 	p->tail += bytes;
 }
 
-static enum uw_model_end pico_in(struct uw_model *m, struct uw_model_ep *ep, uint8_t *to, uint32_t room, uint32_t *moved)
+static enum uw_model_end pico_in(struct uw_model *m, struct uw_model_ep *ep, uint8_t *to, uint32_t room,
+				 uint32_t *moved)
 {
 	struct pico *p = pico_of(m);
 	enum uw_model_end end;

@@ -184,7 +184,8 @@ static enum uw_model_end loop_in(struct zero *z, struct uw_model_ep *ep, uint8_t
 
 static bool looping(const struct uw_model *m) { return m->config && m->config->value == CONFIG_LOOPBACK; }
 
-static enum uw_model_end zero_in(struct uw_model *m, struct uw_model_ep *ep, uint8_t *to, uint32_t room, uint32_t *moved)
+static enum uw_model_end zero_in(struct uw_model *m, struct uw_model_ep *ep, uint8_t *to, uint32_t room,
+				 uint32_t *moved)
 {
 	struct zero *z = zero_of(m);
 

@@ -100,7 +100,8 @@ static int read_csw(struct host *h, uint32_t *residue)
 }
 
 /* A command as Linux sends one. The number of bytes moved, or minus the sense key after a failed one. */
-static int command(struct host *h, const uint8_t *cdb, uint8_t cdb_bytes, uint8_t direction, void *data, uint32_t length)
+static int command(struct host *h, const uint8_t *cdb, uint8_t cdb_bytes, uint8_t direction, void *data,
+		   uint32_t length)
 {
 	uint8_t sense[18], ask[6] = { 3, 0, 0, 0, 18, 0 };
 	uint32_t residue;
@@ -451,6 +452,25 @@ static void test_writes(void **state)
 	host_fini(&h);
 }
 
+/* Asking for the sense tells of the reset, once: then it is no longer news. */
+static void test_attention_as_sense(void **state)
+{
+	const struct uw_model_options options = { .disk = &storage };
+	uint8_t sense[18];
+	struct host h;
+
+	(void)state;
+	host_init(&h, "disk", &options);
+	configure(&h, 1);
+	assert_int_equal(command(&h, SIX(3, 0, 0, 0, 18), 0x80, sense, 18), 18);
+	assert_int_equal(sense[2], 6);
+	assert_int_equal(sense[12], 0x29);
+	assert_int_equal(command(&h, SIX(0), 0, NULL, 0), 0);
+	assert_int_equal(command(&h, SIX(3, 0, 0, 0, 18), 0x80, sense, 18), 18);
+	assert_int_equal(sense[2], 0);
+	host_fini(&h);
+}
+
 static void test_lun(void **state)
 {
 	struct cbw c = cbw_of(36, 0x80, SIX(0x12, 0, 0, 0, 36));
@@ -491,6 +511,7 @@ static void test_failing_storage(void **state)
 	assert_int_equal(command(&h, TEN(0x2a, [5] = 9, [8] = 16), 0, data, 8192), SENSE(3, 0x0c, 0));
 	medium.broken = SIZE;
 	medium.flush_fails = true;
+	assert_int_equal(command(&h, SIX(0x1b, 0, 0, 0, 0), 0, NULL, 0), SENSE(3, 0x0c, 0));
 	assert_int_equal(command(&h, TEN(0x35, 0), 0, NULL, 0), SENSE(3, 0x0c, 0));
 	assert_int_equal(command(&h, TEN(0x2a, 8, [8] = 1), 0, data, 512), SENSE(3, 0x0c, 0));
 	assert_int_equal(command(&h, TEN(0x2a, 0, [8] = 1), 0, data, 512), 512);
@@ -588,6 +609,7 @@ int main(void)
 		cmocka_unit_test(test_host_breaks_off),
 		cmocka_unit_test(test_commands),
 		cmocka_unit_test(test_writes),
+		cmocka_unit_test(test_attention_as_sense),
 		cmocka_unit_test(test_lun),
 		cmocka_unit_test(test_failing_storage),
 		cmocka_unit_test(test_write_protection),

@@ -160,6 +160,8 @@ static const struct {
 	{ "3037000500*3037000500", OVERFLOW },
 	{ "(-9223372036854775807-1)//-1", OVERFLOW },
 	{ "-(-9223372036854775807-1)", OVERFLOW },
+	{ "1/(-9223372036854775807-1)", OVERFLOW },
+	{ "(-9223372036854775807-1)/2", "-4611686018427387904.0\r\n" },
 	{ "1+", SYNTAX },
 	{ "+", SYNTAX },
 	{ "1 2", SYNTAX },
@@ -224,7 +226,9 @@ static void test_deep_line(void **state)
 
 /* ---- the prompt ------------------------------------------------------------------------------------------------- */
 
-#define BANNER "MicroPython v1.24.0 (UsbWarp model); Raspberry Pi Pico with RP2040\r\nSums only: + - * / // % ( )\r\n>>> "
+#define BANNER                                                                                                         \
+	"MicroPython v1.24.0 (UsbWarp model); Raspberry Pi Pico with RP2040\r\n"                                       \
+	"Sums only: + - * / // % ( )\r\n>>> "
 
 static const struct {
 	const char *typed, *echoed;
