@@ -6,7 +6,8 @@
  *              space?     driver copies       entry, room?        driver copies back
  *
  * An endpoint's URBs are submitted in the order in which they were enqueued, however their copies overtake each other.
- * An URB in pieces stays at the head of its endpoint until its last piece is submitted.
+ * An URB in pieces goes before the others of its endpoint until its last piece is submitted. Most are known when space is
+ * granted; with isochronous packets the driver may choose fewer than there was room for, so others can have space by then.
  */
 #include "urb.h"
 
@@ -154,10 +155,10 @@ static void grant(struct uw_guest *g, struct uw_ep *ep)
 			make_stuck(g, ep);
 			return;
 		}
+		uw_list_del(&urb->node);
+		uw_list_add(ep->pieces ? ep->urbs.next : &ep->urbs, &urb->node);
 		if (!whole)
 			ep->pieces = urb;
-		uw_list_del(&urb->node);
-		uw_list_add(&ep->urbs, &urb->node);
 		urb->state = UW_URB_GRANTED;
 		uw_list_add(&g->filling, &urb->act);
 	}
@@ -218,6 +219,12 @@ static bool launch(struct uw_guest *g, struct uw_urb *urb)
 	return true;
 }
 
+/* Between two pieces of an URB nothing else of its endpoint goes out. */
+static bool between_pieces(const struct uw_ep *ep)
+{
+	return ep->pieces && (ep->pieces->state == UW_URB_QUEUED || ep->pieces->state == UW_URB_DRAINING);
+}
+
 static void pump_ep(struct uw_guest *g, struct uw_ep *ep)
 {
 	struct uw_urb *urb;
@@ -226,14 +233,16 @@ static void pump_ep(struct uw_guest *g, struct uw_ep *ep)
 		grant(g, ep);
 	while (g->phase == UW_GUEST_RUN && !g->bye && !uw_list_empty(&ep->urbs)) {
 		urb = UW_CONTAINER(ep->urbs.next, struct uw_urb, node);
-		if (urb->state != UW_URB_READY)
+		if (urb->state != UW_URB_READY || between_pieces(ep))
 			break;
 		if (!launch(g, urb)) {
 			make_stuck(g, ep);
 			break;
 		}
-		if (!is_last(urb))
+		if (!is_last(urb)) {
+			ep->pieces = urb;
 			break;
+		}
 		uw_list_del(&urb->node);
 		if (ep->pieces == urb)
 			ep->pieces = NULL;
