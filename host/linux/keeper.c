@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "pass.h"
 #include "qemu.h"
 #include "start.h"
 #include "worker.h"
@@ -111,32 +112,11 @@ static void on_words(struct uw_source *source, uint32_t events)
 		keep_bindings(k, message + sizeof(word), (size_t)bytes - sizeof(word));
 }
 
-static void send_node(int to, int32_t error, int fd)
-{
-	union {
-		char bytes[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr header;
-	} control = { 0 };
-	struct uw_open_answer answer = { .error = error };
-	struct iovec io = { .iov_base = &answer, .iov_len = sizeof(answer) };
-	struct msghdr message = { .msg_iov = &io, .msg_iovlen = 1 };
-
-	if (fd >= 0) {
-		message.msg_control = control.bytes;
-		message.msg_controllen = sizeof(control.bytes);
-		control.header.cmsg_level = SOL_SOCKET;
-		control.header.cmsg_type = SCM_RIGHTS;
-		control.header.cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
-	}
-	if (sendmsg(to, &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
-		uw_log(UW_LOG_WARNING, "the worker does not take its device: %s", strerror(errno));
-}
-
 /* The path is made of two numbers, so a worker that was taken over can ask for USB devices and nothing else. */
 static void on_opener(struct uw_source *source, uint32_t events)
 {
 	struct keeper *k = UW_CONTAINER(source, struct keeper, opener);
+	struct uw_open_answer answer = { .error = EACCES };
 	struct uw_open_ask ask;
 	char path[64];
 	ssize_t bytes = recv(source->fd, &ask, sizeof(ask), MSG_DONTWAIT);
@@ -150,7 +130,10 @@ static void on_opener(struct uw_source *source, uint32_t events)
 	}
 	snprintf(path, sizeof(path), "/dev/bus/usb/%03u/%03u", ask.bus % 1000, ask.device % 1000);
 	fd = k->config->usb ? open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW) : -1;
-	send_node(source->fd, fd >= 0 ? 0 : k->config->usb ? errno : EACCES, fd);
+	if (k->config->usb)
+		answer.error = fd < 0 ? errno : 0;
+	if (!uw_pass_send(source->fd, &answer, sizeof(answer), fd))
+		uw_log(UW_LOG_WARNING, "the worker does not take its device: %s", strerror(errno));
 	if (fd >= 0)
 		close(fd);
 }

@@ -14,28 +14,14 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "pass.h"
 
 #define IVSHMEM_VERSION 0
 #define IVSHMEM_MEMORY (-1)
 
 static bool send_number(int peer, int64_t number, int fd)
 {
-	union {
-		char bytes[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr header;
-	} control = { 0 };
-	struct iovec io = { .iov_base = &number, .iov_len = sizeof(number) };
-	struct msghdr message = { .msg_iov = &io, .msg_iovlen = 1 };
-
-	if (fd >= 0) {
-		message.msg_control = control.bytes;
-		message.msg_controllen = sizeof(control.bytes);
-		control.header.cmsg_level = SOL_SOCKET;
-		control.header.cmsg_type = SCM_RIGHTS;
-		control.header.cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
-	}
-	return sendmsg(peer, &message, MSG_NOSIGNAL | MSG_DONTWAIT) == sizeof(number);
+	return uw_pass_send(peer, &number, sizeof(number), fd);
 }
 
 /* Every host vector is the one kick: the host has one ring to look at. */

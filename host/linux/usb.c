@@ -13,11 +13,11 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "dev.h"
 #include "log.h"
+#include "pass.h"
 #include "sysfs.h"
 #include "text.h"
 
@@ -37,7 +37,7 @@ struct uw_usb {
 	struct uw_source source;      /* the node; readiness means finished transfers */
 	int fd;
 	bool lost;             /* unplugged */
-	bool fresh;            /* the kernel has just reset and configured it, and no endpoint but 0 was used since */
+	_Atomic bool fresh;    /* the kernel has just reset and configured it, and no endpoint but 0 was used since */
 	uint8_t configuration; /* bConfigurationValue, 0: none */
 	uint32_t claimed;      /* one bit an interface number */
 	uint8_t alternate[INTERFACES];
@@ -566,21 +566,13 @@ static int fail(struct uw_usb *u, const char *what, const char *why)
 /* The keeper has the rights to open device nodes; one question is under way at a time. */
 static int ask_keeper(struct uw_usb_host *host, const struct uw_open_ask *ask)
 {
-	union {
-		char bytes[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr header;
-	} control;
 	struct uw_open_answer reply = { .error = EPIPE };
-	struct iovec io = { .iov_base = &reply, .iov_len = sizeof(reply) };
-	struct msghdr message = { .msg_iov = &io, .msg_iovlen = 1, .msg_control = control.bytes,
-				  .msg_controllen = sizeof(control.bytes) };
 	int fd = -1;
 
 	pthread_mutex_lock(&host->opener);
-	if (send(host->start->opener, ask, sizeof(*ask), MSG_NOSIGNAL) == sizeof(*ask) &&
-	    recvmsg(host->start->opener, &message, MSG_CMSG_CLOEXEC) == sizeof(reply) && !reply.error &&
-	    CMSG_FIRSTHDR(&message))
-		memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(fd));
+	if (uw_pass_send(host->start->opener, ask, sizeof(*ask), -1) &&
+	    !uw_pass_receive(host->start->opener, &reply, sizeof(reply), &fd))
+		reply.error = EPIPE;
 	pthread_mutex_unlock(&host->opener);
 	errno = reply.error;
 	return fd;
@@ -706,7 +698,7 @@ static void usb_close(struct uw_device *device)
 }
 
 static const struct uw_backend backend = {
-	.name = "usb",
+	.name = UW_USB_BACKEND,
 	.open = usb_open,
 	.close = usb_close,
 	.submit = usb_submit,
@@ -722,8 +714,6 @@ static const struct uw_backend backend = {
 	.timer = usb_timer,
 };
 
-/* ---- devices that are there ---- */
-
 static void describe(const struct uw_sysfs_device *d, struct uw_device *device)
 {
 	device->speed = d->speed;
@@ -737,30 +727,6 @@ static void describe(const struct uw_sysfs_device *d, struct uw_device *device)
 	UW_TEXT_PUT(device->description, d->description);
 }
 
-/* The devices below a hub, for the text that refuses it. */
-struct below {
-	const char *hub;
-	struct uw_outcome *outcome;
-};
-
-static void add_below(void *ctx, const struct uw_sysfs_device *d)
-{
-	struct below *b = ctx;
-	size_t bytes = strlen(b->hub), used = strlen(b->outcome->text);
-
-	if (!d->hub && !strncmp(d->bus_id, b->hub, bytes) && d->bus_id[bytes] == '.')
-		snprintf(b->outcome->text + used, sizeof(b->outcome->text) - used, " %s", d->bus_id);
-}
-
-static void refuse_hub(const char *bus_id, struct uw_outcome *outcome)
-{
-	struct below below = { bus_id, outcome };
-
-	outcome->status = UW_CTL_HUB;
-	snprintf(outcome->text, sizeof(outcome->text), "%s is a hub, which cannot be bound; devices below it:", bus_id);
-	uw_sysfs_each(add_below, &below);
-}
-
 struct uw_device *uw_usb_new(struct uw_usb_host *host, struct uw_thread *thread, const char *bus_id,
 			     struct uw_outcome *outcome)
 {
@@ -770,7 +736,7 @@ struct uw_device *uw_usb_new(struct uw_usb_host *host, struct uw_thread *thread,
 	if (!host->context || !uw_sysfs_read(bus_id, &d))
 		return NULL;
 	if (d.hub) {
-		refuse_hub(bus_id, outcome);
+		uw_usb_refuse_hub(bus_id, outcome);
 		return NULL;
 	}
 	u = calloc(1, sizeof(*u));
@@ -800,39 +766,6 @@ void uw_usb_free(struct uw_device *device)
 const char *uw_usb_reason(struct uw_device *device)
 {
 	return usb_of(device)->reason;
-}
-
-struct listing {
-	void (*each)(void *ctx, const struct uw_ctl_device *device);
-	void *ctx;
-};
-
-static void list_one(void *ctx, const struct uw_sysfs_device *d)
-{
-	struct listing *l = ctx;
-	struct uw_ctl_device record = {
-		.vendor = uw_put16(d->vendor),
-		.product = uw_put16(d->product),
-		.release = uw_put16(d->release),
-		.class_code = d->class_code,
-		.subclass = d->subclass,
-		.protocol = d->protocol,
-		.speed = d->speed,
-		.state = d->hub ? UW_CTL_NEVER : UW_CTL_FREE,
-	};
-
-	UW_TEXT_PUT(record.bus_id, d->bus_id);
-	UW_TEXT_PUT(record.backend, backend.name);
-	UW_TEXT_PUT(record.description, d->description);
-	l->each(l->ctx, &record);
-}
-
-void uw_usb_each(struct uw_usb_host *host, void (*each)(void *ctx, const struct uw_ctl_device *device), void *ctx)
-{
-	struct listing listing = { each, ctx };
-
-	if (host->context)
-		uw_sysfs_each(list_one, &listing);
 }
 
 /* ---- the whole ---- */
