@@ -85,6 +85,7 @@ static void hub_lost(struct uw_hub *h, struct uw_hub_port *p)
 	if (!p->enabled)
 		return;
 	p->enabled = false;
+	p->want = 0;
 	p->link = h->usb3 && !slept ? UW_LINK_INACTIVE : UW_LINK_U0;
 	if (!slept)
 		hub_change(h, p, h->usb3 ? UW_C_LINK_STATE : UW_C_CONNECTION);
