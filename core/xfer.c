@@ -368,9 +368,9 @@ static void begin_reset(struct uw_host *h, struct uw_xfer *x, uint64_t now)
 {
 	struct uw_host_port *p = &h->ports[x->port];
 
+	uw_xfer_end_port(h, x->port, UW_ST_CANCELLED, now);
 	p->reset = x;
 	x->state = UW_XFER_HELD;
-	uw_xfer_end_port(h, x->port, UW_ST_CANCELLED, now);
 	continue_reset(h, p, now);
 }
 
@@ -426,11 +426,10 @@ enum uw_status uw_xfer_streams(struct uw_host *h, const struct uw_ask *a, uint64
 
 /* ---- the end ---- */
 
+/* An entry that is still free is the reset on whose behalf its port's entries end. */
 static void end_one(struct uw_host *h, struct uw_xfer *x, enum uw_status status, uint64_t now)
 {
-	struct uw_host_port *p = &h->ports[x->port];
-
-	if (x->state == UW_XFER_PARKED || x == p->reset)
+	if (x->state == UW_XFER_PARKED || x->state == UW_XFER_FREE)
 		return;
 	if (x->state != UW_XFER_ACTIVE) {
 		finish(h, x, status, now);
