@@ -24,7 +24,7 @@ fail()
 # Markdown files, as paths from the root; what was built or fetched is not ours.
 documents()
 {
-	(cd "$root" && find . -name '*.md' -not -path './build/*' -not -path './.git/*' | sed 's|^\./||' | sort)
+	(cd "$root" && find . \( -path ./build -o -path ./.git \) -prune -o -name '*.md' -print | sed 's|^\./||' | sort)
 }
 
 # A document without its fenced blocks and without what stands in backquotes, so that code is not taken for links.
