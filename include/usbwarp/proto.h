@@ -3,8 +3,9 @@
  * Every byte that a UsbWarp host and guest share, version 1.
  *
  * This header is the specification; docs/PROTOCOL.md says the same in prose, and a test compares its tables with
- * the compiler's offsets. All integers are little-endian. Reserved bytes are written as zero and checked by the
- * reader. "Offset" without more means bytes from the start of the region. Each page has one writer.
+ * the compiler's offsets. All integers are little-endian. Reserved bytes are written as zero; the reader checks those of
+ * messages and ignores those of pages and packet tables, where a later version may put something. "Offset" without more
+ * means bytes from the start of the region. Each page has one writer.
  */
 #ifndef USBWARP_PROTO_H
 #define USBWARP_PROTO_H
@@ -53,7 +54,8 @@ struct uw_hot {
 	uw_le32 reserved[13];
 };
 
-/* State of the host, in its page. DOWN and RESETTING promise nothing may be read but this field and the magic. */
+/* State of the host, in its page: what is promised of transfers. It says nothing of the rest of the page but the magic,
+ * the fixed part and the epoch. */
 enum uw_host_state {
 	UW_HOST_DOWN = 0,      /* nobody serves the region; every transfer has ended and no byte moves any more */
 	UW_HOST_RESETTING = 1, /* a new epoch is being prepared; transfers of the old one may still move bytes */
@@ -276,7 +278,8 @@ enum uw_status {
 	UW_ST_COUNT
 };
 
-/* Which check a malformed message failed, in the order in which they are made. */
+/* Which check a malformed message failed, in the order in which they are made; but TRANSFER comes before ENDPOINT, which
+ * can be judged only with a known type, and PACKET after all that the slot alone can tell. */
 enum uw_why {
 	UW_WHY_NONE = 0,
 	UW_WHY_ID = 1,         /* entry beyond the transfer table */
@@ -295,7 +298,7 @@ enum uw_why {
 	UW_WHY_INTERVAL = 14,
 	UW_WHY_STREAM = 15,
 	UW_WHY_REQUEST = 16,   /* unknown port request */
-	UW_WHY_STATE = 17,     /* a message before hello, a second hello, anything after bye */
+	UW_WHY_STATE = 17,     /* before hello was agreed on, or after bye; a second hello gets a welcome instead */
 	UW_WHY_COUNT
 };
 
