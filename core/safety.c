@@ -70,10 +70,13 @@ bool uw_bucket_take(struct uw_bucket *b, const struct uw_bucket_limits *l, uint6
 uint64_t uw_bucket_when(const struct uw_bucket *b, const struct uw_bucket_limits *l, uint64_t now)
 {
 	uint32_t missing;
+	uint64_t when;
 
 	if (!l->rate || b->tokens >= TOKEN)
 		return now;
-	/* In thousandths, 32 bits suffice and the kernel needs no 64-bit division. */
+	/* In thousandths, 32 bits suffice and the kernel needs no 64-bit division. It counts from the last refill: from now it
+	 * would move away for as long as it is asked. */
 	missing = (uint32_t)((TOKEN - b->tokens) >> 10) + 1;
-	return now + 1024 + ((uint64_t)(missing / l->rate) << 10);
+	when = b->since + 1024 + ((uint64_t)(missing / l->rate) << 10);
+	return when > now ? when : now;
 }
