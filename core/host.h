@@ -38,6 +38,7 @@ struct uw_xfer {
 	uint8_t port;
 	uint8_t kind;              /* enum uw_share_kind */
 	bool cancel;               /* cancel asked for */
+	bool probe;                /* the one transfer that a half-open breaker admitted */
 	uint8_t endpoints[UW_STREAM_ENDPOINTS];
 };
 

@@ -22,6 +22,11 @@ bool uw_breaker_admit(struct uw_breaker *b, uint64_t now)
 	return b->state == UW_BREAKER_CLOSED;
 }
 
+void uw_breaker_forgo(struct uw_breaker *b)
+{
+	b->probing = false;
+}
+
 bool uw_breaker_note(struct uw_breaker *b, const struct uw_breaker_limits *l, uint32_t status, uint64_t now)
 {
 	if (status != UW_ST_PROTOCOL && status != UW_ST_HOST) {

@@ -31,6 +31,8 @@ struct uw_breaker {
 void uw_breaker_init(struct uw_breaker *b);
 /* May a transfer go to the device now? */
 UW_MUST_CHECK bool uw_breaker_admit(struct uw_breaker *b, uint64_t now);
+/* The transfer admitted to a half-open breaker ended before it reached the device: another may try. */
+void uw_breaker_forgo(struct uw_breaker *b);
 /* The outcome of an admitted transfer (enum uw_status). True: this one opened the breaker. */
 bool uw_breaker_note(struct uw_breaker *b, const struct uw_breaker_limits *l, uint32_t status, uint64_t now);
 

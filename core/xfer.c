@@ -137,6 +137,8 @@ static void finish(struct uw_host *h, struct uw_xfer *x, enum uw_status status, 
 	count_outcome(&p->counters, x);
 	uw_histogram_add(&h->latency, now - x->since);
 	uw_histogram_add(&p->latency, now - x->since);
+	if (x->probe)
+		uw_breaker_forgo(&p->breaker);
 	if (p->reset == x)
 		p->reset = NULL;
 	if (p->verb == x) {
@@ -192,7 +194,10 @@ static void send_on(struct uw_host *h, struct uw_xfer *x, uint64_t now)
 
 	if (!uw_breaker_admit(&p->breaker, now)) {
 		finish(h, x, UW_ST_BLOCKED, now);
-	} else if (must_wait(p, x)) {
+		return;
+	}
+	x->probe = p->breaker.state == UW_BREAKER_HALF;
+	if (must_wait(p, x)) {
 		x->state = UW_XFER_WAIT;
 		uw_list_add(&p->wait, &x->node);
 	} else {
@@ -262,7 +267,7 @@ static struct uw_xfer *take(struct uw_host *h, const struct uw_ask *a, enum uw_s
 	x->port = a->port;
 	x->kind = (uint8_t)kind;
 	x->since = now;
-	x->cancel = false;
+	x->cancel = x->probe = false;
 	uw_list_add(&h->ports[a->port].used, &x->peer);
 	UW_COUNT(&h->counters, transfers, 1);
 	UW_COUNT(&h->ports[a->port].counters, transfers, 1);
@@ -476,6 +481,7 @@ void uw_host_complete(struct uw_host *h, struct uw_xfer *x, uint64_t now)
 
 	p->active--;
 	h->active--;
+	x->probe = false;
 	if (uw_breaker_note(&p->breaker, &h->limits.breaker, status, now)) {
 		UW_COUNT(&h->counters, breaker_opened, 1);
 		UW_COUNT(&p->counters, breaker_opened, 1);
