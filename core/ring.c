@@ -96,11 +96,20 @@ bool uw_tx_kick(struct uw_tx *tx)
 	return uw_passed(tx->head, before, uw_read32(&tx->theirs->wake));
 }
 
+/* Once more when the look has found that the peer read on: the index asked for is then one it has passed already, and a
+ * producer that needs more than the one slot would wait for ever. */
 bool uw_tx_wait(struct uw_tx *tx)
 {
-	uw_write32(&tx->own->space, tx->peer);
-	uw_fence(); /* C */
-	return uw_tx_look(tx);
+	uint32_t peer;
+
+	do {
+		peer = tx->peer;
+		uw_write32(&tx->own->space, peer);
+		uw_fence(); /* C */
+		if (!uw_tx_look(tx))
+			return false;
+	} while (tx->peer != peer);
+	return true;
 }
 
 void uw_rx_init(struct uw_rx *rx, const struct uw_slot *slots, uint32_t count, uint32_t start, uint16_t epoch,
