@@ -367,13 +367,14 @@ static void shutdown(struct pci_dev *pdev)
  * Sleep of the whole guest. The host is told, so that it ends what is left of the session; hub drivers are not, so that
  * devices which are there again after resume keep their drivers: they are found disabled, and are reset.
  */
-static int __maybe_unused suspend(struct device *dev)
+#ifdef CONFIG_PM_SLEEP
+static int suspend(struct device *dev)
 {
 	end(dev_of(to_pci_dev(dev)), true);
 	return 0;
 }
 
-static int __maybe_unused resume(struct device *dev)
+static int resume(struct device *dev)
 {
 	struct uw_dev *d = dev_of(to_pci_dev(dev));
 	int i;
@@ -384,6 +385,7 @@ static int __maybe_unused resume(struct device *dev)
 	begin(d);
 	return 0;
 }
+#endif
 
 static SIMPLE_DEV_PM_OPS(pm_ops, suspend, resume);
 
