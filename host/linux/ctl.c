@@ -135,11 +135,13 @@ static void do_list(struct uw_client *c)
 	put_end(c, UW_CTL_OK, "");
 }
 
-/* A name from outside: ends inside its field, with nothing behind its end. */
+/* A name from outside: graphic ASCII, ends inside its field, with nothing behind its end. */
 static bool is_name(const uint8_t *field, bool may_be_empty)
 {
-	size_t bytes = strnlen((const char *)field, UW_CTL_NAME), i;
+	size_t bytes, i;
 
+	for (bytes = 0; bytes < UW_CTL_NAME && field[bytes] > 0x20 && field[bytes] < 0x7f; bytes++)
+		;
 	for (i = bytes; i < UW_CTL_NAME; i++)
 		if (field[i])
 			return false;

@@ -214,7 +214,7 @@ static void start_worker(struct keeper *k)
 	pid = fork();
 	if (!pid) {
 		close_foreign(k);
-		_exit(uw_worker_main(&k->start));
+		exit(uw_worker_main(&k->start));
 	}
 	close(k->start.words);
 	close(k->start.opener);
@@ -272,6 +272,8 @@ static void on_worker_end(struct keeper *k, int status)
 	drop_worker_ends(k);
 	for (i = 0; i < k->config->vms; i++)
 		uw_region_down(&k->regions[i]);
+	if (k->stopping && status)
+		uw_log(UW_LOG_WARNING, "the worker %s", cause_of(status));
 	if (k->stopping)
 		return;
 	if (k->ready) {

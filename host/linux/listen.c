@@ -14,8 +14,6 @@
 
 #include "log.h"
 
-#define BACKLOG 16
-
 static bool fail(const char *path, const char *what)
 {
 	uw_log(UW_LOG_ERROR, "%s: %s", path, what);
@@ -117,7 +115,7 @@ static bool open_socket(struct uw_listener *l, const char *group)
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return fail(l->path, strerror(errno));
-	if (bind_with_mode(fd, &address, group ? 0660 : 0600) || listen(fd, BACKLOG)) {
+	if (bind_with_mode(fd, &address, group ? 0660 : 0600) || listen(fd, SOMAXCONN)) {
 		fail(l->path, strerror(errno));
 		close(fd);
 		return false;

@@ -8,8 +8,10 @@
 /* size counts at least one zero at the end. */
 static inline void uw_text_put(void *field, size_t size, const char *text)
 {
-	size_t bytes = strnlen(text, size);
+	size_t bytes = 0;
 
+	while (bytes < size && text[bytes])
+		bytes++;
 	if (bytes == size)
 		for (bytes--; bytes && ((unsigned char)text[bytes] & 0xc0) == 0x80; bytes--)
 			;
