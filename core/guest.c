@@ -142,6 +142,12 @@ static void end_requests(struct uw_guest *g)
 	g->to_tell = g->to_ack = g->to_request = 0;
 }
 
+static void end_probe(struct uw_guest *g)
+{
+	g->probe_since = UW_NEVER;
+	g->probes = 0;
+}
+
 /* The session's end, once nothing of it can move a byte, or nothing will be touched before that is so. */
 static void lose_session(struct uw_guest *g)
 {
@@ -152,8 +158,7 @@ static void lose_session(struct uw_guest *g)
 	if (g->stats_asked)
 		uw_entry_put(g, g->stats_id);
 	g->stats_asked = g->stats_wanted = false;
-	g->probe_since = UW_NEVER;
-	g->probes = 0;
+	end_probe(g);
 	g->note_up = false;
 	if (!told && (g->phase == UW_GUEST_RUN || g->lost))
 		g->note_down = true;
@@ -241,21 +246,22 @@ static void follow_host(struct uw_guest *g)
 		lose_session(g);
 }
 
+/* Nobody is waited for: without a session and without URBs of the last one, or when the host has read everything. */
+static bool host_owes_nothing(const struct uw_guest *g)
+{
+	return g->phase == UW_GUEST_WAIT ? !g->flying && !g->lost : g->tx.peer == g->tx.head;
+}
+
 /* Something unread for long is kicked for once more; a host that still reads nothing is given up. */
 static void follow_probe(struct uw_guest *g)
 {
-	bool waiting = g->phase == UW_GUEST_WAIT && (g->flying || g->lost);
-
 	if (g->phase == UW_GUEST_IDLE || g->probe_since == UW_NEVER)
 		return;
-	if (!waiting && !uw_tx_look(&g->tx)) {
+	if (g->phase != UW_GUEST_WAIT && !uw_tx_look(&g->tx)) {
 		uw_guest_fault(g);
-		return;
-	}
-	if (!waiting && (g->tx.peer == g->tx.head || g->phase == UW_GUEST_WAIT)) {
-		g->probe_since = UW_NEVER;
-		g->probes = 0;
-	} else if (!waiting && g->tx.peer != g->probe_pos) {
+	} else if (host_owes_nothing(g)) {
+		end_probe(g);
+	} else if (g->phase != UW_GUEST_WAIT && g->tx.peer != g->probe_pos) {
 		g->probe_pos = g->tx.peer;
 		g->probe_since = g->now;
 		g->probes = 0;
