@@ -127,7 +127,7 @@ static void check_guest(struct world *w)
 static bool undisturbed(const struct world *w, const struct side *sleeper, const struct side *peer)
 {
 	return sleeper->alive && sleeper->stage == STAGE_ASLEEP && !sleeper->dirty && !sleeper->kicks.pending &&
-	       !sleeper->kicks.count && !peer->dirty && w->now >= sleeper->silent;
+	       !sleeper->kicks.count && peer->alive && !peer->dirty && w->now >= sleeper->silent;
 }
 
 static void check_host_sleep(struct world *w)
@@ -159,6 +159,8 @@ static bool could_launch(const struct world *w, const struct uw_ep *ep)
 	if (uw_list_empty(&ep->urbs))
 		return false;
 	u = UW_CONTAINER(ep->urbs.next, struct uw_urb, node);
+	if (ep->pieces && (ep->pieces->state == UW_URB_QUEUED || ep->pieces->state == UW_URB_DRAINING))
+		return false;
 	return u->state == UW_URB_READY && w->g.free_entries &&
 	       w->layout.sub_slots - (w->g.tx.head - uw_get32(page->hot.consumed)) > w->layout.reserve &&
 	       uw_share_get(&shares, ep->port, u->packets != 0, ep->address ? UW_SHARE_TRANSFER : UW_SHARE_CONTROL);

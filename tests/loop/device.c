@@ -117,7 +117,7 @@ static uint64_t when_done(struct world *w, const struct device *d, const struct 
 		return w->now + pick(w, 50000);
 	if (d->hung && chance(w, 500))
 		return UW_NEVER;
-	if (io->verb == UW_VERB_SUBMIT && is_in(io) && (io->endpoint & 0x0f) && chance(w, 150))
+	if (io->verb == UW_VERB_SUBMIT && is_in(io) && (io->endpoint & 0x0f) && chance(w, w->never_rate))
 		return UW_NEVER;
 	if (chance(w, 30))
 		return w->now + pick(w, 300) * UW_MS;

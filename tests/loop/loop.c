@@ -175,6 +175,20 @@ static void make_chaos(struct world *w)
 
 /* ---- a run ---- */
 
+/* Most runs do a little of everything; some do much of one thing, so that tables and rings run full. */
+static void choose_habits(struct world *w)
+{
+	w->poison = chance(w, 250);
+	w->chaos_rate = chance(w, 300) ? 0 : 1 + pick(w, chance(w, 500) ? 5 : 30);
+	w->drive_rate = chance(w, 500) ? 200 : 50 + pick(w, 900);
+	w->lazy_host = chance(w, 600) ? 0 : pick(w, 950);
+	w->lazy_guest = chance(w, 600) ? 0 : pick(w, 950);
+	w->budget = 1 + pick(w, 32);
+	w->never_rate = chance(w, 300) ? 0 : pick(w, 400);
+	w->kinds = chance(w, 500) ? 0x7f : (uint8_t)(1 + pick(w, 0x7f));
+	w->small = chance(w, 400);
+}
+
 static void begin(struct world *w, uint64_t seed, bool verbose)
 {
 	static const uint8_t speeds[DEVICES] = { UW_SPEED_HIGH, UW_SPEED_SUPER, UW_SPEED_FULL, UW_SPEED_LOW, UW_SPEED_SUPER };
@@ -186,8 +200,7 @@ static void begin(struct world *w, uint64_t seed, bool verbose)
 	w->seed = w->rng = seed;
 	w->verbose = verbose;
 	w->now = 1 + pick(w, 1000);
-	w->poison = chance(w, 250);
-	w->chaos_rate = chance(w, 200) ? 0 : 1 + pick(w, 30);
+	choose_habits(w);
 	for (i = 0; i < HOST_CHAOS + GUEST_CHAOS; i++)
 		w->weight[i] = chance(w, 500) ? 0 : 1 + pick(w, 10);
 	w->weight[0]++;
@@ -208,6 +221,7 @@ static void make_peace(struct world *w)
 
 	TRACE(w, "peace");
 	w->settling = true;
+	w->lazy_host = w->lazy_guest = 0;
 	w->host.silent = w->guest.silent = 0;
 	if (w->restart > w->now + SECOND)
 		w->restart = w->now + SECOND;
@@ -288,11 +302,12 @@ static void run(struct world *w, uint64_t seed, uint32_t steps, bool verbose)
 {
 	begin(w, seed, verbose);
 	while (w->step < steps) {
-		if (!step(w) || chance(w, 200))
+		if (!step(w) || chance(w, w->drive_rate)) {
 			guest_drive(w);
+			check_all(w);
+		}
 		if (w->chaos_rate && chance(w, w->chaos_rate))
 			make_chaos(w);
-		check_all(w);
 	}
 	make_peace(w);
 	drive_until(w, settled, "the devices re-appear");

@@ -14,7 +14,7 @@
 #define REGION UW_REGION_MIN
 #define ENTRIES 128u           /* of the transfer table, at most */
 #define DEVICES 5u
-#define URBS 40u
+#define URBS 96u
 #define ENDPOINTS 7u           /* of each port */
 #define PORTS 6u               /* at most, so numbers 1..6 */
 #define ISO_MAX 4u
@@ -109,6 +109,12 @@ struct world {
 	struct uw_layout layout;
 	struct uw_host_limits limits;
 	uint32_t chaos_rate;   /* per mille of steps */
+	uint32_t drive_rate;   /* the same, of steps with which the guest wants something more */
+	uint32_t lazy_host, lazy_guest; /* per mille of polls put off */
+	uint32_t budget;       /* messages read by one poll, at most */
+	uint32_t never_rate;   /* per mille of IN transfers that end only when cancelled */
+	uint8_t kinds;         /* endpoints that are used, one bit each */
+	bool small;            /* URBs of at most 64 bytes */
 	uint32_t weight[24];   /* of each kind of chaos */
 
 	struct side host, guest;

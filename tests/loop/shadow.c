@@ -49,13 +49,14 @@ static void follow_echo(struct world *w)
 
 /* ---- submissions ---- */
 
+/* It flies, or the same call of the core has given it up again. */
 static struct urb *urb_flying(struct world *w, uint32_t id)
 {
 	struct urb *found = NULL;
 	uint32_t i;
 
 	for (i = 0; i < URBS; i++)
-		if (w->urbs[i].live && w->urbs[i].u.state == UW_URB_FLYING && w->urbs[i].u.id == id) {
+		if (w->urbs[i].live && w->urbs[i].u.state >= UW_URB_FLYING && w->urbs[i].u.id == id) {
 			CHECK(w, !found, "two urbs fly as %08x", id);
 			found = &w->urbs[i];
 		}

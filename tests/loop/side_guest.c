@@ -135,6 +135,8 @@ static bool pool_get(struct world *w, struct urb *b, uint32_t bytes)
 
 static uint32_t bulk_length(struct world *w)
 {
+	if (w->small)
+		return pick(w, 65);
 	switch (pick(w, 16)) {
 	case 0:
 		return 0;
@@ -189,7 +191,7 @@ static void make(struct world *w, struct urb *b, uint8_t port, uint32_t k)
 	else if (k >= EP_ISO_IN)
 		make_iso(w, b);
 	else
-		b->u.length = k >= EP_INT_IN ? pick(w, 1024) : bulk_length(w);
+		b->u.length = k >= EP_INT_IN && !w->small ? pick(w, 1024) : bulk_length(w);
 	if (k == EP_INT_IN || k == EP_INT_OUT)
 		b->u.interval = (uint16_t)(1 + pick(w, 255));
 	if (k == EP_BULK_OUT && chance(w, 250))
@@ -378,6 +380,15 @@ static uint8_t any_port(struct world *w)
 	return (uint8_t)(1 + pick(w, uw_layout_ports(&w->layout)));
 }
 
+static uint32_t any_kind(struct world *w)
+{
+	uint32_t k = pick(w, ENDPOINTS);
+
+	while (!(w->kinds >> k & 1))
+		k = (k + 1) % ENDPOINTS;
+	return k;
+}
+
 static void ask(struct world *w)
 {
 	static const uint8_t endpoints[] = { 0x01, 0x82 };
@@ -418,7 +429,7 @@ void guest_drive(struct world *w)
 		uw_guest_ask_stats(&w->g);
 		break;
 	default:
-		(void)guest_enqueue(w, any_port(w), pick(w, ENDPOINTS));
+		(void)guest_enqueue(w, any_port(w), any_kind(w));
 		break;
 	}
 	if (chance(w, 700))
@@ -523,9 +534,11 @@ bool guest_step(struct world *w)
 		return_again(w);
 	switch (s->stage) {
 	case STAGE_POLL:
+		if (chance(w, w->lazy_guest))
+			return false;
 		s->kicks.pending = false;
 		called(w);
-		(void)uw_guest_poll(&w->g, w->now, 1 + pick(w, 32));
+		(void)uw_guest_poll(&w->g, w->now, 1 + pick(w, w->budget));
 		s->stage = STAGE_ACT;
 		return true;
 	case STAGE_ACT:

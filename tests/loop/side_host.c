@@ -246,7 +246,7 @@ static void step_poll(struct world *w)
 {
 	w->host.kicks.pending = false;
 	attach_waiting(w);
-	(void)uw_host_poll(&w->h, w->now, 1 + pick(w, 32));
+	(void)uw_host_poll(&w->h, w->now, 1 + pick(w, w->budget));
 	w->host.dirty = true;
 	w->host.stage = STAGE_ACT;
 }
@@ -263,6 +263,8 @@ bool host_step(struct world *w)
 		return false;
 	switch (w->host.stage) {
 	case STAGE_POLL:
+		if (chance(w, w->lazy_host))
+			return false;
 		step_poll(w);
 		return true;
 	case STAGE_ACT:
