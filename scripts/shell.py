@@ -26,7 +26,7 @@ def host(stacked, line):
 
 def talk(guest):
     """One job holds the port open, so that the prompt keeps its state."""
-    job = guest.start("stty -F /dev/ttyACM0 raw -echo; cat /dev/ttyACM0 & cat > /dev/ttyACM0; kill %1", stdin=True)
+    job = guest.start("stty -F /dev/ttyACM0 raw -echo; dd if=/dev/ttyACM0 bs=64 & cat > /dev/ttyACM0; kill %1", stdin=True)
     shown = 0
     while True:
         try:

@@ -36,7 +36,7 @@ def descriptors(pid):
 
 
 def worker(s):
-    return s.json("status")["worker"]
+    return s.json("status")["daemon"]["worker"]
 
 
 def started(**more):
