@@ -68,15 +68,27 @@ void uw_entry_put(struct uw_guest *g, uint32_t id)
 }
 
 /*
- * A port may occupy as much space as is left free after the grant, so that each further port always finds some, however
- * many idle transfers the others hold.
+ * What must stay free after a grant. A port that holds some already leaves as much as it then occupies, so that each
+ * further port always finds half of what is there, however many idle transfers the others hold. The last quarter is
+ * for ports that hold nothing yet, the last eighth for control alone.
  */
+static uint32_t space_to_leave(const struct uw_guest *g, const struct uw_ep *ep, uint32_t granules)
+{
+	uint32_t holds = g->ports[ep->port].bounce, quarter = g->bounce.granules / 4;
+
+	if (!(ep->address & 0x0f))
+		return 0;
+	if (!holds)
+		return quarter / 2;
+	return holds + granules > quarter ? holds + granules : quarter;
+}
+
 static bool space_get(struct uw_guest *g, struct uw_urb *urb, uint32_t bytes)
 {
 	struct uw_guest_port *port = &g->ports[urb->ep->port];
 	uint32_t granules = uw_range_granules(&g->bounce, bytes), at;
 
-	if (port->bounce && port->bounce + granules > g->bounce.free - uw_min(granules, g->bounce.free))
+	if (g->bounce.free < granules || g->bounce.free - granules < space_to_leave(g, urb->ep, granules))
 		return false;
 	if (!uw_range_get(&g->bounce, bytes, &at))
 		return false;

@@ -227,8 +227,8 @@ static void make_peace(struct world *w)
 		w->restart = w->now + SECOND;
 	for (i = 0; i < DEVICES; i++)
 		w->devices[i].hung = false;
-	for (i = 0; i < ENTRIES; i++)
-		if (w->entries[i].dev && (w->entries[i].cancelled || w->entries[i].io->verb != UW_VERB_SUBMIT))
+	for (i = 0; i < ENTRIES; i++) /* what a hung device would never have ended */
+		if (w->entries[i].dev && (w->entries[i].cancelled || !(w->entries[i].io->endpoint & 0x0f)))
 			w->entries[i].due = w->now;
 	if (w->shadow.broken && w->host.alive) {
 		w->h.fault = true;
@@ -274,6 +274,28 @@ static bool all_ended(const struct world *w)
 	return !w->live && !w->g.stats_asked;
 }
 
+static bool late_ended(const struct world *w)
+{
+	uint32_t i;
+
+	for (i = 0; i < URBS; i++)
+		if (w->urbs[i].live && w->urbs[i].serial > w->mark)
+			return false;
+	return true;
+}
+
+/* However many idle transfers there are, control gets through to every device. */
+static void use_control(struct world *w)
+{
+	uint32_t i;
+
+	w->mark = w->serial;
+	for (i = 0; i < DEVICES; i++)
+		if (w->devices[i].port)
+			(void)guest_enqueue(w, w->devices[i].port, EP_CONTROL);
+	drive_until(w, late_ended, "control gets through");
+}
+
 static void rest(struct world *w)
 {
 	uint32_t limit = w->step + 5000;
@@ -311,6 +333,7 @@ static void run(struct world *w, uint64_t seed, uint32_t steps, bool verbose)
 	}
 	make_peace(w);
 	drive_until(w, settled, "the devices re-appear");
+	use_control(w);
 	guest_cancel_all(w);
 	drive_until(w, all_ended, "all urbs end");
 	rest(w);

@@ -131,6 +131,7 @@ struct world {
 	struct uw_ep eps[PORTS + 1][ENDPOINTS];
 	struct urb urbs[URBS];
 	uint32_t serial, live;
+	uint32_t mark;         /* URBs enqueued after this one are waited for */
 	bool up;               /* the guest was told so */
 	bool leaving;
 	uint64_t leave_until;
