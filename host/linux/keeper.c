@@ -377,6 +377,26 @@ static bool open_vms(struct keeper *k)
 	return true;
 }
 
+static bool disk_error(const struct uw_model_config *m, const char *what)
+{
+	uw_log(UW_LOG_ERROR, "%s: %s: %s", m->bus_id, m->file, what);
+	return false;
+}
+
+/* The size that was asked for, or that the file has; a file grows to what was asked for. */
+static bool size_disk(struct uw_model_config *m)
+{
+	off_t size = lseek(m->fd, 0, SEEK_END); /* unlike stat this is right for block devices too */
+
+	if (size < 0)
+		return disk_error(m, strerror(errno));
+	if (!m->readonly && m->size > (uint64_t)size && ftruncate(m->fd, (off_t)m->size))
+		return disk_error(m, strerror(errno));
+	if (!m->size || m->readonly)
+		m->size = (uint64_t)size;
+	return m->size >= UW_PAGE || disk_error(m, "is too small for a disk; size=SIZE makes it larger");
+}
+
 /*
  * A disk's file is opened here, with the rights of whoever started the daemon, because the worker has fewer. The lock
  * keeps two models, or two daemons, from writing to one file.
@@ -386,23 +406,15 @@ static bool open_disk(struct uw_model_config *m)
 	struct stat st;
 
 	m->fd = open(m->file, (m->readonly ? O_RDONLY : O_RDWR | (m->size ? O_CREAT : 0)) | O_CLOEXEC, 0600);
-	if (m->fd < 0 || fstat(m->fd, &st)) {
-		uw_log(UW_LOG_ERROR, "%s: %s: %s%s", m->bus_id, m->file, strerror(errno),
-		       errno == ENOENT ? "; with size=SIZE it would be made" : "");
-		return false;
-	}
-	if (flock(m->fd, (m->readonly ? LOCK_SH : LOCK_EX) | LOCK_NB)) {
-		uw_log(UW_LOG_ERROR, "%s: %s: another disk uses this file", m->bus_id, m->file);
-		return false;
-	}
-	if (!m->readonly && m->size > (uint64_t)st.st_size && ftruncate(m->fd, (off_t)m->size)) {
-		uw_log(UW_LOG_ERROR, "%s: %s: cannot grow to %llu bytes: %s", m->bus_id, m->file,
-		       (unsigned long long)m->size, strerror(errno));
-		return false;
-	}
-	if (!m->size)
-		m->size = (uint64_t)st.st_size;
-	return true;
+	if (m->fd < 0 && errno == ENOENT && !m->size && !m->readonly)
+		return disk_error(m, "No such file or directory; with size=SIZE it would be made");
+	if (m->fd < 0 || fstat(m->fd, &st))
+		return disk_error(m, strerror(errno));
+	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
+		return disk_error(m, "is neither a file nor a block device");
+	if (flock(m->fd, (m->readonly ? LOCK_SH : LOCK_EX) | LOCK_NB))
+		return disk_error(m, "another disk uses this file");
+	return size_disk(m);
 }
 
 static bool open_disks(struct keeper *k)
