@@ -44,11 +44,11 @@ COMPLAINTS = re.compile(
 PATIENCE = float(os.environ.get("USBWARP_PATIENCE", "1"))
 KERNEL = os.environ.get("USBWARP_KERNEL", "debian")
 
-# Beyond a console that hides nothing and a panic that ends QEMU, these only save boot time: self-tests, certificates
-# and calibrations that no test looks at. rodata=off would save as much again, and hide writes to constants.
+# Beyond a console that hides nothing and a panic that ends QEMU, these only save boot time: self-tests, certificates,
+# statistics and calibrations that no test looks at. rodata=off would save as much again, and hide writes to constants.
 KERNEL_ARGUMENTS = (
     "console=ttyS0 ignore_loglevel panic=-1 tsc=reliable no_timer_check lpj=5000000 nokaslr mitigations=off "
-    "cryptomgr.notests initcall_blacklist=crypto_kdf108_init,load_system_certificate_list")
+    "cryptomgr.notests initcall_blacklist=crypto_kdf108_init,load_system_certificate_list,slab_sysfs_init")
 
 
 class GuestError(Exception):
