@@ -110,21 +110,6 @@ static uint64_t turn(struct uw_worker *w)
 	return sooner(next, w->devs.next_timer);
 }
 
-/* While a link polls, descriptors are looked at only now and then: that costs as much as many looks at a ring. */
-static void run(struct uw_worker *w)
-{
-	uint64_t next = turn(w);
-	uint32_t i;
-
-	for (i = 1; i < TURNS && next <= w->loop.now && !w->devs.attention; i++) {
-		uw_loop_tick(&w->loop);
-		next = turn(w);
-	}
-	if (w->devs.attention)
-		next = w->loop.now;
-	uw_loop_wait(&w->loop, sooner(next, w->stop_at));
-}
-
 static bool stopped(const struct uw_worker *w)
 {
 	uint32_t i;
@@ -135,6 +120,21 @@ static bool stopped(const struct uw_worker *w)
 		if (!uw_host_stopped(&w->links[i].host) && w->loop.now < w->stop_at)
 			return false;
 	return true;
+}
+
+/* While a link polls, descriptors are looked at only now and then: that costs as much as many looks at a ring. */
+static void run(struct uw_worker *w)
+{
+	uint64_t next = turn(w);
+	uint32_t i;
+
+	for (i = 1; i < TURNS && next <= w->loop.now && !w->devs.attention; i++) {
+		uw_loop_tick(&w->loop);
+		next = turn(w);
+	}
+	if (w->devs.attention || stopped(w))
+		next = w->loop.now;
+	uw_loop_wait(&w->loop, sooner(next, w->stop_at));
 }
 
 /* ---- the whole ---- */

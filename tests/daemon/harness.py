@@ -132,6 +132,7 @@ class Daemon:
 
     def spawn(self):
         with open(self.log_path, "ab") as log:
+            self.before = log.tell()  # an earlier daemon in the same directory may have written there
             self.process = subprocess.Popen([os.path.join(BIN, "usbwarpd")] + self.arguments(), stdin=subprocess.DEVNULL,
                                             stdout=log, stderr=log)
 
@@ -177,6 +178,7 @@ class Daemon:
 
     def log(self):
         with open(self.log_path, encoding="utf-8", errors="replace") as f:
+            f.seek(self.before)
             return f.read()
 
     def cli(self, *words, code=0, **more):
