@@ -23,6 +23,15 @@ def fails(daemon, *parts, code=1):
     return daemon.log() if os.path.exists(daemon.log_path) else ""
 
 
+def ended(pid):
+    """A process is no more; whose parent is dead may stay a zombie for a while."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii") as f:
+            return f.read().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
 def test_directory(test):
     """Hands test a directory."""
     def run():
@@ -50,7 +59,7 @@ def a_stale_socket_is_removed(directory):
     worker = d.worker()
     d.process.kill()
     d.process.wait()
-    until(lambda: not os.path.exists(f"/proc/{worker}"), "the worker to follow its keeper")
+    until(lambda: ended(worker), "the worker to follow its keeper")
     assert os.path.exists(d.control) and os.path.exists(d.socket()), "sockets of a killed daemon"
     with Daemon(directory=directory.path) as again:
         again.cli("list")
@@ -143,7 +152,7 @@ def the_worker_follows_its_keeper():
         worker = d.worker()
         d.process.kill()
         d.process.wait()
-        until(lambda: not os.path.exists(f"/proc/{worker}"), "the worker's end")
+        until(lambda: ended(worker), "the worker's end")
         holds(d.log(), "the keeper is gone")
     finally:
         d.remove()
