@@ -26,7 +26,7 @@ void uw_layout_default(struct uw_layout *l, uint32_t size)
 	l->share = 32;
 	l->usb2_ports = 15;
 	l->usb3_ports = 15;
-	l->transfer_max = 1u << 20;
+	l->transfer_max = uw_min(1u << 20, l->data_size / 4 & ~(UW_PAGE - 1)); /* the smallest region has a little less */
 	l->packets_max = UW_PACKETS_MAX;
 	l->isoch_max = 128;
 	l->link = UW_LINK_DOORBELL | UW_LINK_INTERRUPT;
