@@ -338,6 +338,7 @@ static bool open_signals(struct keeper *k)
 	sigaddset(&set, SIGHUP);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a disk's file at its limit is an error of that disk */
 	k->signals.ready = on_signals;
 	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	return fd >= 0 && !uw_loop_add(&k->loop, &k->signals, fd, EPOLLIN);
