@@ -107,11 +107,13 @@ static enum uw_why decode_hello(const struct uw_slot *slot, struct uw_ask *a)
 	return decode_name(m->name, a->u.hello.name) ? UW_WHY_NONE : UW_WHY_RESERVED;
 }
 
-/* Fields that must be 0 because this transfer type gives them no meaning. */
+/* Reserved bytes, and fields that must be 0 because this transfer type gives them no meaning. */
 static bool submit_fields_fit(const struct uw_submit *m)
 {
 	if (m->reserved0 || !all_zero(m->reserved1, sizeof(m->reserved1)))
 		return false;
+	if (m->transfer > UW_INTERRUPT)
+		return true;
 	if (m->transfer != UW_CONTROL && !all_zero(m->setup, sizeof(m->setup)))
 		return false;
 	if (m->transfer != UW_ISOCH && (uw_get16(m->packets) || uw_get32(m->table)))
@@ -163,14 +165,14 @@ static enum uw_why submit_check(const struct uw_slot *slot, const struct uw_layo
 	const struct uw_submit *m = &slot->u.submit;
 	bool periodic = m->transfer == UW_ISOCH || m->transfer == UW_INTERRUPT;
 
-	if (!submit_fields_fit(m) && m->transfer <= UW_INTERRUPT)
+	if (!submit_fields_fit(m))
 		return UW_WHY_RESERVED;
 	if (!m->port || m->port > uw_layout_ports(l))
 		return UW_WHY_PORT;
-	if (m->transfer > UW_INTERRUPT)
-		return UW_WHY_TRANSFER;
 	if (!submit_endpoint_fits(m, slot->flags))
 		return UW_WHY_ENDPOINT;
+	if (m->transfer > UW_INTERRUPT)
+		return UW_WHY_TRANSFER;
 	if (!submit_setup_fits(m))
 		return UW_WHY_SETUP;
 	if (uw_get32(m->length) > l->transfer_max)
