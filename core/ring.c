@@ -22,6 +22,10 @@
  * C  uw_rx_tell: store consumed, fence, load space.  uw_tx_wait: store space, fence, load consumed.
  *    The same, for a producer that waits for room.
  *
+ * D  Host, before it clears its ring and positions for a new epoch: store state, fence, clear.
+ *    Guest, before it calls what it read a lie: load tag or position, fence, load state and epoch.
+ *    A guest that still works in the old epoch and sees something cleared sees also that the epoch is over.
+ *
  * Positions are private. What the peer says of its own position is checked to lie between its last word and our head;
  * a value outside is a lie and costs the peer its session.
  */
@@ -132,6 +136,11 @@ static enum uw_rx_result rx_peek(const struct uw_rx *rx)
 	if (tag == rx->pos + 1)
 		return UW_RX_MESSAGE;
 	return tag == rx->pos + 1 - rx->count ? UW_RX_EMPTY : UW_RX_BAD;
+}
+
+bool uw_rx_ready(const struct uw_rx *rx)
+{
+	return rx_peek(rx) != UW_RX_EMPTY;
 }
 
 enum uw_rx_result uw_rx_get(struct uw_rx *rx, struct uw_slot *copy)

@@ -53,6 +53,8 @@ void uw_rx_init(struct uw_rx *rx, const struct uw_slot *slots, uint32_t count, u
 		struct uw_hot *own, const struct uw_hot *theirs);
 /* The one reader of a ring: copies the next message out of shared memory, and steps over it. */
 UW_MUST_CHECK enum uw_rx_result uw_rx_get(struct uw_rx *rx, struct uw_slot *copy);
+/* Is there something to get, a message or a fault? Takes nothing and publishes nothing. */
+UW_MUST_CHECK bool uw_rx_ready(const struct uw_rx *rx);
 /* Once per batch: publishes the consumed position. True: the peer waits for room and must be kicked. */
 UW_MUST_CHECK bool uw_rx_tell(struct uw_rx *rx);
 /* Before sleeping: asks for a kick with the next message, then looks again. False: there is something, do not sleep. */

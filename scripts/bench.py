@@ -18,9 +18,9 @@ sys.path.insert(0, os.path.join(ROOT, "tests", "vm"))
 
 import stack  # noqa: E402
 
-NODE = ("for d in /sys/bus/usb/devices/*; do [ \"$(cat $d/idVendor 2>/dev/null)\" = %s ] && "
+NODE = ("for d in /sys/bus/usb/devices/*; do [ \"$(cat $d/idVendor $d/idProduct 2>/dev/null | tr '\\n' :)\" = %s: ] && "
         "printf /dev/bus/usb/%%03d/%%03d $(cat $d/busnum) $(cat $d/devnum); done; true")
-DISK = ("for b in /sys/block/sd*; do [ \"$(cat $b/device/vendor | tr -d ' ')\" %s QEMU ] && basename $b; done")
+DISK = ("for b in /sys/block/sd*; do [ \"$(cat $b/device/vendor | tr -d ' ')\" %s QEMU ] && basename $b; done; true")
 
 
 class Table:
@@ -47,15 +47,15 @@ def number(pattern, text):
     return float(found.group(1))
 
 
-def control_case(guest, table, name, vendor, count):
-    node = guest.run(NODE % vendor).out.strip()
+def control_case(guest, table, name, identity, count):
+    node = guest.run(NODE % identity).out.strip()
     out = guest.run(f"/usbbench control {node} {count}", timeout=120).out
     table.add(name + ", p50", number(r"p50 ([\d.]+)", out))
     table.add(name + ", p99", number(r"p99 ([\d.]+)", out))
 
 
 def bulk_case(guest, table, size, depth):
-    node = guest.run(NODE % "0525").out.strip()
+    node = guest.run(NODE % "0525:a4a0").out.strip()
     out = guest.run(f"/usbbench bulk {node} {size} {depth} {min(size * 2000, 256 << 20)}", timeout=240).out
     table.add(f"usbwarp, zero device, bulk IN, {size} bytes, depth {depth}", number(r"([\d.]+) MB/s", out))
 
@@ -79,8 +79,8 @@ def vm_section(runs):
             s.bind("disk-1")
             g.wait_for("test -b /dev/sda && test -b /dev/sdb")
             for i in range(runs):
-                control_case(g, control, "xHCI emulated by QEMU, usb-storage (baseline)", "46f4", 2000)
-                control_case(g, control, "usbwarp, zero device", "0525", 2000)
+                control_case(g, control, "xHCI emulated by QEMU, usb-storage (baseline)", "46f4:0001", 2000)
+                control_case(g, control, "usbwarp, zero device", "0525:a4a0", 2000)
                 for size in (65536, 262144, 1 << 20):
                     disk_case(g, bulk, "xHCI emulated by QEMU", "=", size)
                     disk_case(g, bulk, "usbwarp", "!=", size)

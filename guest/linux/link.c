@@ -27,6 +27,10 @@ static unsigned int poll_idle_ms = 100;
 module_param(poll_idle_ms, uint, 0644);
 MODULE_PARM_DESC(poll_idle_ms, "Without interrupts: milliseconds between looks when nothing is in flight (default 100)");
 
+static unsigned int spin_us = 50;
+module_param(spin_us, uint, 0644);
+MODULE_PARM_DESC(spin_us, "With interrupts: microseconds to poll for an answer after a submission, while that pays (default 50, 0 never)");
+
 /* ---- mapping ---- */
 
 static u64 copy_ns(void *to, const void *from, size_t bytes)
@@ -201,11 +205,25 @@ static u64 next_look(struct uw_dev *d, u64 now)
 	return now + max_t(u64, min(wait, limit), max(poll_min_us, 1u) * 1000ull);
 }
 
+/* Has something been submitted whose answer is worth polling for? The round that polls runs when the submitter has
+ * nothing more to do: it is a softirq, which from process context waits for its thread. */
+static bool begin_spin(struct uw_dev *d)
+{
+	struct uw_link *link = &d->link;
+
+	lockdep_assert_held(&d->lock);
+	if (!link->vectors || link->spun_at == d->g.tx.head || !READ_ONCE(spin_us))
+		return false;
+	link->spun_at = d->g.tx.head;
+	link->spinning = link->spinning || uw_spin_begin(&link->spin);
+	return link->spinning;
+}
+
 /* Any context but hard interrupt: copies what has to be, submits, and sees to it that answers are noticed. */
 void uw_link_push(struct uw_dev *d)
 {
 	unsigned long flags;
-	bool must_kick;
+	bool must_kick, spin;
 	u64 now;
 
 	uw_hcd_fill(d);
@@ -214,9 +232,12 @@ void uw_link_push(struct uw_dev *d)
 	must_kick = uw_guest_kick(&d->g);
 	d->link.active_at = now;
 	set_timer(d, d->link.vectors ? uw_guest_deadline(&d->g) : next_look(d, now), now);
+	spin = begin_spin(d);
 	spin_unlock_irqrestore(&d->lock, flags);
 	if (must_kick)
 		kick(&d->link);
+	if (spin)
+		uw_link_wake(d);
 }
 
 /* The end of a round: another one, or sleep until something happens. */
@@ -246,10 +267,9 @@ static void rest(struct uw_dev *d, u32 count)
 		uw_link_wake(d);
 }
 
-/* Softirq context, one at a time. */
-static void service(struct uw_bh *bh)
+/* One round. Returns the number of answers. */
+static u32 serve(struct uw_dev *d)
 {
-	struct uw_dev *d = container_of(bh, struct uw_dev, link.bh);
 	unsigned long flags;
 	u32 count;
 
@@ -261,6 +281,45 @@ static void service(struct uw_bh *bh)
 	uw_hcd_drain(d);
 	uw_hcd_fill(d);
 	uw_hubs_report(d);
+	return count;
+}
+
+/* Polls for an answer while the host, which was not asked to interrupt, works on it. Only rounds read the ring, and
+ * there is one at a time, so looking at it needs no lock. */
+static bool spin(struct uw_dev *d)
+{
+	u64 until = ktime_get_ns() + READ_ONCE(spin_us) * 1000ull;
+	unsigned long flags;
+	bool paid;
+
+	while (!(paid = uw_rx_ready(&d->g.rx)) && ktime_get_ns() < until && !READ_ONCE(d->link.stopped))
+		cpu_relax();
+	spin_lock_irqsave(&d->lock, flags);
+	uw_spin_end(&d->link.spin, paid);
+	spin_unlock_irqrestore(&d->lock, flags);
+	return paid;
+}
+
+static bool take_spinning(struct uw_dev *d)
+{
+	unsigned long flags;
+	bool spinning;
+
+	spin_lock_irqsave(&d->lock, flags);
+	spinning = d->link.spinning && d->g.phase == UW_GUEST_RUN;
+	d->link.spinning = false;
+	spin_unlock_irqrestore(&d->lock, flags);
+	return spinning;
+}
+
+/* Softirq context, one at a time. */
+static void service(struct uw_bh *bh)
+{
+	struct uw_dev *d = container_of(bh, struct uw_dev, link.bh);
+	u32 count = serve(d);
+
+	if (take_spinning(d) && !count && spin(d))
+		count = serve(d);
 	rest(d, count);
 }
 

@@ -14,6 +14,7 @@
 #include "compat.h"
 #include "guest.h"
 #include "hub.h"
+#include "spin.h"
 
 /*
  * Locks: dev->lock is the only one. It guards the session (g), both hubs, the calls under way and the link's timer, and
@@ -38,6 +39,9 @@ struct uw_link {
 	u64 timer_at;            /* dev->lock: when the timer was last set to fire */
 	u64 active_at;           /* dev->lock: when there last was something to do */
 	atomic_t interrupts;     /* since the last service */
+	struct uw_spin spin;     /* dev->lock */
+	u32 spun_at;             /* dev->lock: position of the submission ring when polling was last considered */
+	bool spinning;           /* dev->lock: the next round polls for the answer */
 	bool stopped;
 };
 
@@ -111,7 +115,7 @@ int uw_pool_open(struct uw_dev *d, u32 bytes);
 void uw_pool_close(struct uw_dev *d, bool stale);
 void uw_pool_attach(struct uw_dev *d, struct usb_hcd *hcd);
 size_t uw_pool_free(const struct uw_dev *d);
-u32 uw_pool_refused(const struct uw_dev *d);
+size_t uw_pool_lowest(const struct uw_dev *d);
 
 /* hcd.c */
 extern const struct hc_driver uw_hc_driver;

@@ -441,7 +441,7 @@ void uw_config_init(struct uw_config *config)
 	memset(config, 0, sizeof(*config));
 	config->usb = true;
 	config->level = UW_LOG_INFO;
-	config->poll = 50;
+	config->poll = 100;
 	config->breaker_threshold = limits.breaker.threshold;
 	config->breaker_cooldown = limits.breaker.cooldown / UW_MS;
 	config->rate = limits.bucket.rate;

@@ -5,8 +5,8 @@
  *              a kick, an answer, a step over                    nothing for poll ns, wake index published
  *   asleep -------------------------------------> awake: polls ---------------------------------------> asleep
  *
- * Polling costs a processor, so it lasts only as long as the next message is likely; a kick costs the guest an exit and
- * this side a system call, so it is spared while polling. A polled link has nobody to wake it: it sleeps in steps that
+ * Polling costs a processor, so it lasts only as long as the next message is likely, and is tried less and less where
+ * it does not pay; a kick costs the guest an exit and this side a system call, so it is spared while polling. A polled link has nobody to wake it: it sleeps in steps that
  * double up to a millisecond while a guest's driver is there, longer while there is none.
  */
 #include "link.h"
@@ -171,6 +171,15 @@ static uint64_t fall_asleep(struct uw_link *l)
 	return l->run_at;
 }
 
+/* Something happened: polling so far has paid, and may go on. */
+static void poll_on(struct uw_link *l)
+{
+	if (l->polling)
+		uw_spin_end(&l->spin, true);
+	l->polling = l->poll && uw_spin_begin(&l->spin);
+	l->awake_until = l->loop->now + (l->polling ? l->poll : 0);
+}
+
 uint64_t uw_link_run(struct uw_link *l)
 {
 	uint64_t now = l->loop->now;
@@ -180,9 +189,14 @@ uint64_t uw_link_run(struct uw_link *l)
 		return l->run_at;
 	l->dirty = l->asleep = false;
 	if (serve(l) || l->dirty || (dirty && !l->region->polled)) {
-		l->awake_until = now + l->poll;
+		poll_on(l);
 		l->step = STEP_FIRST;
 		return now;
 	}
-	return now < l->awake_until ? now : fall_asleep(l);
+	if (now < l->awake_until)
+		return now;
+	if (l->polling)
+		uw_spin_end(&l->spin, false);
+	l->polling = false;
+	return fall_asleep(l);
 }

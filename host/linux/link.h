@@ -6,6 +6,7 @@
 #include "host.h"
 #include "loop.h"
 #include "region.h"
+#include "spin.h"
 
 struct uw_dev;
 
@@ -20,6 +21,8 @@ struct uw_link {
 	bool asleep;           /* the guest has been asked to kick, or a step of the ladder is under way */
 	uint64_t poll;         /* nanoseconds of polling after activity */
 	uint64_t awake_until;
+	struct uw_spin spin;   /* whether polling pays */
+	bool polling;
 	uint64_t step;         /* of a polled link: how long it sleeps next */
 	uint64_t run_at;       /* when asleep: to run at the latest */
 };
