@@ -62,9 +62,9 @@ enum uw_host_state {
 	UW_HOST_READY = 2,     /* the epoch in this page is offered or in use */
 };
 
-/* Host page: at offset 0 of the region. Written by the host only. Everything but the hot line, epoch and state is
- * fixed for the life of the region. The host never reads it back. */
-struct uw_host_page {
+/* The first lines of the host page. Everything but epoch and state is fixed for the life of the region; a guest copies
+ * them once for each epoch and checks the copy. The host never reads them back. */
+struct uw_host_head {
 	uw_le64 magic;         /* UW_MAGIC */
 	uw_le16 version_min;   /* versions the host speaks */
 	uw_le16 version_max;
@@ -91,9 +91,14 @@ struct uw_host_page {
 	uw_le16 isoch_max;     /* isochronous submissions in flight, at most */
 	uw_le32 doorbell;      /* value to write to the doorbell register to kick the host */
 	uw_le32 link;          /* UW_LINK_* */
-	uw_u8 reserved0[40];
+	uw_u8 reserved[40];
+};
+
+/* Host page: at offset 0 of the region. Written by the host only. */
+struct uw_host_page {
+	struct uw_host_head head;
 	struct uw_hot hot;     /* offset 128 */
-	uw_u8 reserved1[UW_PAGE - 192];
+	uw_u8 reserved[UW_PAGE - 192];
 };
 
 #define UW_LINK_DOORBELL (1u << 0)  /* the host listens to the doorbell; without it the host polls */
@@ -329,36 +334,39 @@ UW_AT(struct uw_hot, consumed, 4);
 UW_AT(struct uw_hot, space, 8);
 UW_AT(struct uw_hot, reserved, 12);
 
+UW_IS(struct uw_host_head, 128);
+UW_AT(struct uw_host_head, magic, 0);
+UW_AT(struct uw_host_head, version_min, 8);
+UW_AT(struct uw_host_head, version_max, 10);
+UW_AT(struct uw_host_head, size, 12);
+UW_AT(struct uw_host_head, features, 16);
+UW_AT(struct uw_host_head, epoch, 24);
+UW_AT(struct uw_host_head, state, 28);
+UW_AT(struct uw_host_head, guest_page, 32);
+UW_AT(struct uw_host_head, sub_ring, 36);
+UW_AT(struct uw_host_head, comp_ring, 40);
+UW_AT(struct uw_host_head, data, 44);
+UW_AT(struct uw_host_head, data_size, 48);
+UW_AT(struct uw_host_head, sub_slots, 52);
+UW_AT(struct uw_host_head, comp_slots, 54);
+UW_AT(struct uw_host_head, start, 56);
+UW_AT(struct uw_host_head, reserve, 60);
+UW_AT(struct uw_host_head, granule, 62);
+UW_AT(struct uw_host_head, transfers, 64);
+UW_AT(struct uw_host_head, share, 68);
+UW_AT(struct uw_host_head, usb2_ports, 70);
+UW_AT(struct uw_host_head, usb3_ports, 71);
+UW_AT(struct uw_host_head, transfer_max, 72);
+UW_AT(struct uw_host_head, packets_max, 76);
+UW_AT(struct uw_host_head, isoch_max, 78);
+UW_AT(struct uw_host_head, doorbell, 80);
+UW_AT(struct uw_host_head, link, 84);
+UW_AT(struct uw_host_head, reserved, 88);
+
 UW_IS(struct uw_host_page, UW_PAGE);
-UW_AT(struct uw_host_page, magic, 0);
-UW_AT(struct uw_host_page, version_min, 8);
-UW_AT(struct uw_host_page, version_max, 10);
-UW_AT(struct uw_host_page, size, 12);
-UW_AT(struct uw_host_page, features, 16);
-UW_AT(struct uw_host_page, epoch, 24);
-UW_AT(struct uw_host_page, state, 28);
-UW_AT(struct uw_host_page, guest_page, 32);
-UW_AT(struct uw_host_page, sub_ring, 36);
-UW_AT(struct uw_host_page, comp_ring, 40);
-UW_AT(struct uw_host_page, data, 44);
-UW_AT(struct uw_host_page, data_size, 48);
-UW_AT(struct uw_host_page, sub_slots, 52);
-UW_AT(struct uw_host_page, comp_slots, 54);
-UW_AT(struct uw_host_page, start, 56);
-UW_AT(struct uw_host_page, reserve, 60);
-UW_AT(struct uw_host_page, granule, 62);
-UW_AT(struct uw_host_page, transfers, 64);
-UW_AT(struct uw_host_page, share, 68);
-UW_AT(struct uw_host_page, usb2_ports, 70);
-UW_AT(struct uw_host_page, usb3_ports, 71);
-UW_AT(struct uw_host_page, transfer_max, 72);
-UW_AT(struct uw_host_page, packets_max, 76);
-UW_AT(struct uw_host_page, isoch_max, 78);
-UW_AT(struct uw_host_page, doorbell, 80);
-UW_AT(struct uw_host_page, link, 84);
-UW_AT(struct uw_host_page, reserved0, 88);
+UW_AT(struct uw_host_page, head, 0);
 UW_AT(struct uw_host_page, hot, 128);
-UW_AT(struct uw_host_page, reserved1, 192);
+UW_AT(struct uw_host_page, reserved, 192);
 
 UW_IS(struct uw_guest_page, UW_PAGE);
 UW_AT(struct uw_guest_page, incarnation, 0);
