@@ -283,8 +283,8 @@ enum uw_status {
 	UW_ST_COUNT
 };
 
-/* Which check a malformed message failed, in the order in which they are made; but TRANSFER comes before ENDPOINT, which
- * can be judged only with a known type, and PACKET after all that the slot alone can tell. */
+/* Which check a malformed message failed, in the order in which they are made; but PACKET comes last, as only the table in
+ * data can tell. */
 enum uw_why {
 	UW_WHY_NONE = 0,
 	UW_WHY_ID = 1,         /* entry beyond the transfer table */
