@@ -108,13 +108,14 @@ class Directory:
 class Daemon:
     """A running usbwarpd. models and vms as on its command line; "@" stands for the directory."""
 
-    def __init__(self, models=(), vms=("vm1",), options=(), directory=None, control="control.sock", config=b""):
+    def __init__(self, models=(), vms=("vm1",), options=(), directory=None, control="control.sock", config=b"",
+                 before_exec=None):
         self.models, self.vms, self.options, self.config = list(models), list(vms), list(options), config
         self.owned = directory is None
         self.directory = directory or Directory().__enter__().path
         self.control = os.path.join(self.directory, control)
         self.log_path = self.control + ".log"
-        self.process = None
+        self.before_exec, self.process = before_exec, None
 
     def socket(self, vm="vm1"):
         return os.path.join(self.directory, vm + ".sock")
@@ -134,7 +135,7 @@ class Daemon:
         with open(self.log_path, "ab") as log:
             self.before = log.tell()  # an earlier daemon in the same directory may have written there
             self.process = subprocess.Popen([os.path.join(BIN, "usbwarpd")] + self.arguments(), stdin=subprocess.DEVNULL,
-                                            stdout=log, stderr=log)
+                                            stdout=log, stderr=log, preexec_fn=self.before_exec)
 
     def start(self):
         self.spawn()
