@@ -167,17 +167,27 @@ static void lose_session(struct uw_guest *g)
 		g->phase = UW_GUEST_WAIT;
 }
 
-void uw_guest_fault(struct uw_guest *g)
+/* Has the host given the epoch up itself? Then what looks like a lie is how it clears its pages for the next. */
+static bool host_left(const struct uw_guest *g)
+{
+	uw_fence(); /* D */
+	return uw_acquire32(&g->page->head.epoch) != g->epoch || uw_read32(&g->page->head.state) != UW_HOST_READY;
+}
+
+bool uw_guest_fault(struct uw_guest *g)
 {
 	if (g->phase != UW_GUEST_RUN && g->phase != UW_GUEST_GREET)
-		return;
-	UW_COUNT(&g->counters, lies, 1);
+		return false;
 	g->lost = g->phase == UW_GUEST_RUN;
 	g->phase = UW_GUEST_WAIT;
 	g->probe_since = g->now;
 	g->probe_pos = g->tx.peer;
 	g->probes = 0;
+	if (host_left(g))
+		return false;
+	UW_COUNT(&g->counters, lies, 1);
 	new_incarnation(g);
+	return true;
 }
 
 void uw_guest_abandon(struct uw_guest *g, uint64_t now)
@@ -393,8 +403,7 @@ static uint32_t read_answers(struct uw_guest *g, uint32_t budget)
 	}
 	UW_COUNT(&g->counters, completions, count);
 	if (result == UW_RX_BAD) {
-		UW_COUNT(&g->counters, bad_tags, 1);
-		uw_guest_fault(g);
+		UW_COUNT(&g->counters, bad_tags, uw_guest_fault(g));
 	} else if (uw_rx_tell(&g->rx)) {
 		g->kick = true;
 	}

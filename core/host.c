@@ -34,6 +34,8 @@ static void publish(struct uw_host *h, enum uw_host_state state)
 {
 	struct uw_slot *ring = (void *)(h->mem.region + h->layout.comp_ring);
 
+	uw_write32(&h->page->head.state, UW_HOST_RESETTING);
+	uw_fence(); /* D */
 	uw_ring_clear(ring, h->layout.comp_slots, h->layout.start);
 	uw_layout_write(&h->layout, h->page);
 	uw_tx_init(&h->tx, ring, h->layout.comp_slots, h->layout.start, &h->page->hot, &h->guest->hot);

@@ -19,7 +19,7 @@ void uw_urb_fail_all(struct uw_guest *g, enum uw_status status);
 void uw_guest_put(struct uw_guest *g, const struct uw_ask *a);
 /* Room for a submission; for what may use the reserve, reserve is 0. */
 UW_MUST_CHECK bool uw_guest_room(struct uw_guest *g, uint32_t reserve);
-/* Asks for a new epoch, because the host broke this one. */
-void uw_guest_fault(struct uw_guest *g);
+/* The host broke this epoch, or has ended it: asks for a new one if need be. True: it was broken. */
+bool uw_guest_fault(struct uw_guest *g);
 
 #endif

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/guest.h"
-#include "core/host.h"
+#include "guest.h"
+#include "host.h"
 
 #define REGION UW_REGION_MIN
 #define ENTRIES 128u           /* of the transfer table, at most */
