@@ -73,12 +73,12 @@ static ssize_t wakeup_by_show(struct device *dev, struct device_attribute *attr,
 }
 static DEVICE_ATTR_RO(wakeup_by);
 
-/* Bytes of the coherent pool, bytes free, requests that found no room. */
+/* Bytes of the coherent pool, bytes free now, bytes free when it was fullest. */
 static ssize_t coherent_show(struct device *dev, struct device_attribute *attr, char *buf)
 {
 	const struct uw_dev *d = dev_of(dev);
 
-	return sysfs_emit(buf, "%zu %zu %u\n", d->pool_size, uw_pool_free(d), uw_pool_refused(d));
+	return sysfs_emit(buf, "%zu %zu %zu\n", d->pool_size, uw_pool_free(d), uw_pool_lowest(d));
 }
 static DEVICE_ATTR_RO(coherent);
 

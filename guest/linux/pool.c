@@ -15,27 +15,28 @@
 #include "usbwarp.h"
 
 #define POOL_ORDER 6             /* 64 bytes: a cache line */
-#define POOL_MAGIC 0x55575031u   /* "UWP1": changes with struct uw_pool, which another build of this driver may find */
+#define POOL_MAGIC 0x55575032u   /* "UWP2": changes with struct uw_pool, which another build of this driver may find */
 
 struct uw_pool {
 	u32 magic;
 	bool kept;               /* an instance left it behind: somebody may know it for ever */
-	atomic_t refused;        /* requests that found no room */
+	size_t lowest;           /* bytes free when there were fewest, by what usb_alloc_coherent took; a guide only */
 	phys_addr_t phys;
 	size_t size;
 	void *start;
 	struct gen_pool *pool;
 };
 
-/* First fit, but counts what it cannot satisfy. */
+/* First fit, and remembers how full the pool has been. A request beyond what is free never comes here. */
 static unsigned long pool_fit(unsigned long *map, unsigned long size, unsigned long start, unsigned int nr, void *data,
 			      struct gen_pool *pool, unsigned long start_addr)
 {
 	unsigned long at = gen_pool_first_fit(map, size, start, nr, NULL, pool, start_addr);
+	size_t left = gen_pool_avail(pool) - ((size_t)nr << POOL_ORDER);
 	struct uw_pool *p = data;
 
-	if (at >= size)
-		atomic_inc(&p->refused);
+	if (at < size && left < READ_ONCE(p->lowest))
+		WRITE_ONCE(p->lowest, left);
 	return at;
 }
 
@@ -110,6 +111,7 @@ int uw_pool_open(struct uw_dev *d, u32 bytes)
 		p = pool_create(phys, bytes);
 	if (!p)
 		return bytes ? -ENOMEM : 0;
+	p->lowest = gen_pool_avail(p->pool);
 	gen_pool_set_algo(p->pool, pool_fit, p);
 	d->pool = p;
 	d->pool_start = p->start;
@@ -148,7 +150,7 @@ size_t uw_pool_free(const struct uw_dev *d)
 	return d->pool ? gen_pool_avail(d->pool->pool) : 0;
 }
 
-u32 uw_pool_refused(const struct uw_dev *d)
+size_t uw_pool_lowest(const struct uw_dev *d)
 {
-	return d->pool ? atomic_read(&d->pool->refused) : 0;
+	return d->pool ? READ_ONCE(d->pool->lowest) : 0;
 }
