@@ -167,11 +167,12 @@ static void lose_session(struct uw_guest *g)
 		g->phase = UW_GUEST_WAIT;
 }
 
-/* Has the host given the epoch up itself? Then what looks like a lie is how it clears its pages for the next. */
+/* Has the host given the epoch up itself? Then what looks like a lie is how it clears its pages for the next. It writes
+ * the state last, so this reads it first: READY with the old epoch means that nothing has been cleared. */
 static bool host_left(const struct uw_guest *g)
 {
 	uw_fence(); /* D */
-	return uw_acquire32(&g->page->head.epoch) != g->epoch || uw_read32(&g->page->head.state) != UW_HOST_READY;
+	return uw_acquire32(&g->page->head.state) != UW_HOST_READY || uw_read32(&g->page->head.epoch) != g->epoch;
 }
 
 bool uw_guest_fault(struct uw_guest *g)

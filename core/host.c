@@ -29,7 +29,8 @@ static uint64_t port_bit(uint8_t port)
 	return 1ull << port;
 }
 
-/* Publication order: everything, then the state, then the epoch with release, then a kick whatever the wake index. */
+/* Publication order: everything, then the epoch, then the state, each with release, then a kick whatever the wake index.
+ * READY never stands beside an epoch that is over. */
 static void publish(struct uw_host *h, enum uw_host_state state)
 {
 	struct uw_slot *ring = (void *)(h->mem.region + h->layout.comp_ring);
@@ -44,8 +45,8 @@ static void publish(struct uw_host *h, enum uw_host_state state)
 	if (!++h->epoch)
 		h->epoch = 1;
 	h->rx.epoch = (uint16_t)h->epoch;
-	uw_write32(&h->page->head.state, state);
 	uw_release32(&h->page->head.epoch, h->epoch);
+	uw_release32(&h->page->head.state, state); /* D */
 	h->kick = true;
 	UW_COUNT(&h->counters, epochs, 1);
 }

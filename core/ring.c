@@ -22,9 +22,10 @@
  * C  uw_rx_tell: store consumed, fence, load space.  uw_tx_wait: store space, fence, load consumed.
  *    The same, for a producer that waits for room.
  *
- * D  Host, before it clears its ring and positions for a new epoch: store state, fence, clear.
- *    Guest, before it calls what it read a lie: load tag or position, fence, load state and epoch.
- *    A guest that still works in the old epoch and sees something cleared sees also that the epoch is over.
+ * D  Host, for a new epoch: store state RESETTING, fence, clear ring and positions, release epoch, release state READY.
+ *    Guest, before it calls what it read a lie: load tag or position, fence, acquire state, load epoch.
+ *    A guest that still works in the old epoch and sees something cleared sees also that the epoch is over: the state
+ *    is not READY, or it is READY of the new epoch, which the epoch then shows.
  *
  * Positions are private. What the peer says of its own position is checked to lie between its last word and our head;
  * a value outside is a lie and costs the peer its session.
