@@ -182,10 +182,14 @@ static int run_stats(const struct arguments *a)
 
 	if (!put_name(ask.vm, a->vm) || !put_name(ask.bus_id, a->word))
 		return UW_EXIT_USAGE;
+	if (a->watch && a->json) {
+		fputs("usbwarp stats: --watch is for people and --json for programs; take one\n", stderr);
+		return UW_EXIT_USAGE;
+	}
 	uw_client_ask(a->socket, UW_CTL_STATS, &ask, sizeof(ask), &r);
 	if (failed(&r, a))
 		return r.code;
-	if (a->watch && !a->json)
+	if (a->watch)
 		return watch(a, &ask, &r);
 	uw_show_stats(&r, &how);
 	uw_client_free(&r);

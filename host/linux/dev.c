@@ -580,17 +580,26 @@ void uw_dev_resume_binding(struct uw_dev *dev)
 
 /* ---- turns of the loop ---- */
 
+static struct uw_dev *find_gone(const struct uw_devs *devs)
+{
+	struct uw_list *node;
+	struct uw_dev *dev;
+
+	for (node = devs->devs.next; node != &devs->devs; node = node->next) {
+		dev = UW_CONTAINER(node, struct uw_dev, node);
+		if (dev->gone && dev->state != UW_CTL_OPENING)
+			return dev;
+	}
+	return NULL;
+}
+
+/* Each search begins anew, as closing one device may end the opening, and so the life, of another. */
 static void drop_gone(struct uw_devs *devs)
 {
-	struct uw_list *node = devs->devs.next, *next;
 	struct uw_dev *dev;
 
 	devs->attention = false;
-	for (; node != &devs->devs; node = next) {
-		next = node->next;
-		dev = UW_CONTAINER(node, struct uw_dev, node);
-		if (!dev->gone || dev->state == UW_CTL_OPENING)
-			continue;
+	while ((dev = find_gone(devs)) != NULL) {
 		uw_log(UW_LOG_INFO, "%s was unplugged", dev->device->bus_id);
 		let_go(dev);
 		devs->changed(devs);

@@ -60,7 +60,7 @@ static void send_word(struct keeper *k, uint32_t kind, uint32_t vm, bool present
 {
 	struct uw_word word = { .kind = kind, .vm = vm, .present = present };
 
-	if (k->worker && send(k->words.fd, &word, sizeof(word), MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+	if (k->worker && k->words.fd >= 0 && send(k->words.fd, &word, sizeof(word), MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
 		uw_log(UW_LOG_WARNING, "the worker does not listen: %s", strerror(errno));
 }
 

@@ -62,7 +62,7 @@ static void on_words(struct uw_source *source, uint32_t events)
 		return;
 	if (!bytes) {
 		uw_log(UW_LOG_ERROR, "the keeper is gone; stopping");
-		uw_loop_del(&w->loop, source);
+		uw_loop_close(&w->loop, source);
 		begin_stop(w);
 	} else if (word.kind == UW_WORD_STOP) {
 		begin_stop(w);

@@ -6,9 +6,10 @@ import os
 import re
 import socket
 import struct
+import subprocess
 import threading
 
-from harness import (DEVICE, END, HEADER, LENGTHS, MAGIC, NO_DEVICE, VERSION, Daemon, Directory, case, cli, equal, holds, main,
+from harness import (BIN, DEVICE, END, HEADER, LENGTHS, MAGIC, NO_DEVICE, VERSION, Daemon, Directory, case, cli, equal, holds, main,
                      padded)
 
 COMMANDS = ["list", "bind", "unbind", "status", "stats", "version", "help"]
@@ -32,7 +33,7 @@ def wrong_usage_is_code_2():
     for words, part in ((["list", "--frob"], "frob"), (["bind"], "which device"), (["unbind"], "which device"),
                         (["list", "x"], "what is x"), (["bind", "a", "b"], "what is b"), (["frob"], "no command frob"),
                         (["--frob"], "usbwarp help"), (["bind", "a" * 32], "31 bytes"), (["bind", "a", "--vm", "b" * 40], "31"),
-                        (["help", "frob"], "frob"), (["bind", "a", "--vm"], "vm")):
+                        (["help", "frob"], "frob"), (["stats", "--watch", "--json"], "take one"), (["bind", "a", "--vm"], "vm")):
         out, err = cli(*words, code=2)
         equal(out, "", f"stdout of {words}")
         holds(err, part)
@@ -103,6 +104,22 @@ def json_is_json():
         equal(d.json("unbind", "pico-1")["status"], "ok", "unbind")
         equal(d.json("unbind", "pico-1", code=1)["status"], "not-bound", "again")
         equal(set(d.json("version")), {"usbwarp", "daemon"}, "version")
+
+
+@case
+def watching_shows_what_a_second_brings():
+    with Daemon(models=["pico"]) as d:
+        d.cli("bind", "pico-1")
+        with subprocess.Popen([os.path.join(BIN, "usbwarp"), "--socket", d.control, "stats", "--watch", "--all"],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as p:
+            said = p.stdout.readline()
+            while "PER SECOND" not in said:
+                said += p.stdout.readline()
+            holds(said, "\x1b[H\x1b[2J", "VM vm1")
+            equal(d.stop(), 0, "exit code of the daemon")
+            holds(said + p.stdout.read(), "submissions", "pico-1")
+            holds(p.stderr.read(), "went away")
+            equal(p.wait(30), 3, "exit code when the daemon went away")
 
 
 @case
