@@ -2,6 +2,8 @@
 # The commands a person types; each installs what it needs, builds, and does one thing. CMake and Kbuild do the work.
 
 BUILD := build
+# The demo does without the tests and what they need.
+TESTING := OFF
 
 .PHONY: build module guest demo shell test soak bench clean help
 
@@ -9,13 +11,13 @@ help:
 	@echo 'make demo    set everything up, boot a guest, use two devices in it, say how it went'
 	@echo 'make test    set everything up, run all tests (.ci/run calls this)'
 	@echo 'make shell   the same guest, with a prompt to play in'
-	@echo 'make build   the daemon, the command line, the unit tests and the guest module'
+	@echo 'make build   the daemon, the command line and the guest module; TESTING=ON adds the tests'
 	@echo 'make bench   what the transport costs, as ratios to baselines of the same run'
 	@echo 'make soak    the slow tests: a million seeded runs of the loop test, all fault cycles'
 	@echo 'make clean   remove $(BUILD)/'
 
 build: module
-	cmake -S . -B $(BUILD) -DCMAKE_BUILD_TYPE=RelWithDebInfo >/dev/null
+	cmake -S . -B $(BUILD) -DCMAKE_BUILD_TYPE=RelWithDebInfo -DBUILD_TESTING=$(TESTING) >/dev/null
 	cmake --build $(BUILD) -j "$$(nproc)" -- --no-print-directory
 
 module:
@@ -36,7 +38,7 @@ shell:
 
 test:
 	scripts/setup.sh test
-	$(MAKE) --no-print-directory build guest
+	$(MAKE) --no-print-directory TESTING=ON build guest
 	cd $(BUILD) && ctest --output-on-failure -j "$$(nproc)"
 
 bench:
@@ -46,7 +48,7 @@ bench:
 
 soak:
 	scripts/setup.sh test
-	$(MAKE) --no-print-directory build guest
+	$(MAKE) --no-print-directory TESTING=ON build guest
 	scripts/soak.sh
 
 clean:
