@@ -294,7 +294,8 @@ static void vm_text(const struct uw_ctl_vm *v)
 		print_clean(", guest \"%s\"", v->guest);
 	printf(", epoch %u\n  %s ", v->epoch, WORD(links, v->kind));
 	print_clean("%s", v->path);
-	printf(", %u MiB%s\n", v->size >> 20, v->link & UW_LINK_DOORBELL ? "" : ", both sides poll: no doorbell, no interrupt");
+	printf(", %u MiB%s\n", v->size >> 20,
+	       v->link & UW_LINK_DOORBELL ? "" : ", both sides poll: no doorbell, no interrupt");
 	printf("  %u of %u transfers, %u of %u ports; polls %u us after activity\n", v->transfers, v->transfers_max,
 	       v->devices, v->usb2_ports + v->usb3_ports, v->poll / 1000);
 }

@@ -32,8 +32,8 @@ uint32_t uw_suggest_distance(const char *a, const char *b)
 		row[0] = (uint32_t)i;
 		for (j = 1; j <= n; j++) {
 			row[j] = least(last[j] + 1, row[j - 1] + 1, last[j - 1] + (a[i - 1] != b[j - 1]));
-			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && before[j - 2] + 1 < row[j])
-				row[j] = before[j - 2] + 1;
+			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+				row[j] = least(row[j], before[j - 2] + 1, UINT32_MAX);
 		}
 	}
 	return row[n];

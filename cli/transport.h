@@ -9,7 +9,7 @@
 
 #define UW_TRANSPORT_WHY 512
 
-/* where: NULL for the usual places. False: why, of UW_TRANSPORT_WHY bytes, says what to do. One connection a process. */
+/* where: NULL for the usual places. False: why, of UW_TRANSPORT_WHY bytes, says what to do. One for the process. */
 bool uw_transport_open(const char *where, char *why);
 /* All of count bytes, or false. */
 bool uw_transport_send(const void *bytes, uint32_t count);

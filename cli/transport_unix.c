@@ -38,8 +38,8 @@ static int try_connect(const char *path)
 static void explain(const char *path, int error, char *why)
 {
 	if (error == ENOENT || error == ECONNREFUSED)
-		snprintf(why, UW_TRANSPORT_WHY, "usbwarpd does not run (nobody listens at %.120s); start it, or give --socket",
-			 path);
+		snprintf(why, UW_TRANSPORT_WHY,
+			 "usbwarpd does not run (nobody listens at %.120s); start it, or give --socket", path);
 	else if (error == EACCES || error == EPERM)
 		snprintf(why, UW_TRANSPORT_WHY, "%.120s: permission denied; join the group usbwarp, or use sudo", path);
 	else

@@ -31,7 +31,8 @@ struct word {
 };
 
 static const struct word words_bool[] = {
-	{ "yes", 1 }, { "no", 0 }, { "on", 1 }, { "off", 0 }, { "true", 1 }, { "false", 0 }, { "1", 1 }, { "0", 0 }, { 0 },
+	{ "yes", 1 }, { "no", 0 }, { "on", 1 }, { "off", 0 }, { "true", 1 }, { "false", 0 }, { "1", 1 }, { "0", 0 },
+	{ 0 },
 };
 static const struct word words_speed[] = {
 	{ "full", UW_SPEED_FULL }, { "high", UW_SPEED_HIGH }, { "super", UW_SPEED_SUPER }, { 0 },
@@ -170,10 +171,10 @@ static bool put_pairs(const struct field *fields, void *target, char *pairs, cha
 
 static bool put_name(char *name, const char *text, char *why)
 {
+	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
 	size_t bytes = strlen(text);
 
-	if (!bytes || bytes >= UW_CTL_NAME ||
-	    strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") != bytes || *text == '.') {
+	if (!bytes || bytes >= UW_CTL_NAME || strspn(text, allowed) != bytes || *text == '.') {
 		snprintf(why, UW_WHY, "\"%.60s\" is no name: 1 to %u letters, digits, '.', '_' or '-'", text,
 			 UW_CTL_NAME - 1);
 		return false;
@@ -394,7 +395,7 @@ static int on_key(void *ctx, const char *section, const char *name, const char *
 	return 1;
 }
 
-/* inih tells handlers no line numbers, and takes the rest of a long line for a line of its own: so lines are read here. */
+/* inih tells handlers no line numbers, and takes the rest of a long line for a new one: so lines are read here. */
 static char *read_line(char *text, int size, void *ctx)
 {
 	struct file *f = ctx;
@@ -511,11 +512,12 @@ static bool complete_vm(struct uw_config *c, struct uw_vm_config *vm)
 /* Two VMs with one socket or one region would each believe to be alone. */
 static bool apart(const struct uw_vm_config *a, const struct uw_vm_config *b)
 {
-	if ((a->socket && b->socket && !strcmp(a->socket, b->socket)) || (a->file && b->file && !strcmp(a->file, b->file))) {
-		uw_log(UW_LOG_ERROR, "vm %s and vm %s: the same %s", a->name, b->name, a->file ? "file" : "socket");
-		return false;
-	}
-	return true;
+	bool socket = a->socket && b->socket && !strcmp(a->socket, b->socket);
+	bool file = a->file && b->file && !strcmp(a->file, b->file);
+
+	if (socket || file)
+		uw_log(UW_LOG_ERROR, "vm %s and vm %s: the same %s", a->name, b->name, file ? "file" : "socket");
+	return !socket && !file;
 }
 
 bool uw_config_complete(struct uw_config *config)

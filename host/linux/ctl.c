@@ -103,7 +103,8 @@ static bool flush(struct uw_client *c)
 	ssize_t sent;
 
 	while (c->out_sent < c->out_bytes && !c->failed) {
-		sent = send(c->source.fd, c->out + c->out_sent, c->out_bytes - c->out_sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+		sent = send(c->source.fd, c->out + c->out_sent, c->out_bytes - c->out_sent,
+			    MSG_NOSIGNAL | MSG_DONTWAIT);
 		if (sent < 0)
 			return errno == EAGAIN || errno == EINTR;
 		c->out_sent += (size_t)sent;
@@ -167,7 +168,8 @@ static void do_bind(struct uw_client *c)
 	const struct uw_ctl_bind *bind = (const void *)c->in.body;
 	struct uw_outcome outcome;
 
-	if (!is_name(bind->bus_id, false) || !is_name(bind->vm, true) || !is_zero(bind->reserved, sizeof(bind->reserved))) {
+	if (!is_name(bind->bus_id, false) || !is_name(bind->vm, true) ||
+	    !is_zero(bind->reserved, sizeof(bind->reserved))) {
 		put_malformed(c);
 		return;
 	}
@@ -357,7 +359,8 @@ static void do_stats(struct uw_client *c)
 	const char *vm = (const char *)stats->vm, *bus_id = (const char *)stats->bus_id;
 	uint32_t i, links = 0, scopes = 0;
 
-	if (!is_name(stats->vm, true) || !is_name(stats->bus_id, true) || !is_zero(stats->reserved, sizeof(stats->reserved))) {
+	if (!is_name(stats->vm, true) || !is_name(stats->bus_id, true) ||
+	    !is_zero(stats->reserved, sizeof(stats->reserved))) {
 		put_malformed(c);
 		return;
 	}
@@ -392,7 +395,7 @@ static void run_command(struct uw_client *c)
 	uint16_t type = uw_get16(c->in.header.type);
 
 	if (type >= UW_COUNT_OF(commands) || !commands[type].run)
-		put_end(c, UW_CTL_UNKNOWN, "this usbwarpd does not know the command; is it older than the command line?");
+		put_end(c, UW_CTL_UNKNOWN, "this usbwarpd does not know the command; is it older than usbwarp?");
 	else if (uw_get32(c->in.header.length) != commands[type].length)
 		put_malformed(c);
 	else
@@ -410,7 +413,8 @@ static bool header_good(struct uw_client *c)
 	if (uw_get32(h->magic) != UW_CTL_MAGIC || uw_get32(h->length) > UW_CTL_BODY_MAX)
 		put_malformed(c);
 	else if (uw_get16(h->version) != UW_CTL_VERSION)
-		put_end(c, UW_CTL_BAD_VERSION, "usbwarp and usbwarpd speak different versions; install both from one release");
+		put_end(c, UW_CTL_BAD_VERSION,
+			"usbwarp and usbwarpd speak different versions; install both from one release");
 	else
 		c->closing = false;
 	return !c->closing;

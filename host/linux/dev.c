@@ -142,7 +142,8 @@ static struct uw_disk_io disk_of(struct uw_dev *dev, const struct uw_model_confi
 }
 
 /* dev is followed by the kind's own memory. */
-static struct uw_model *build(const struct uw_model_kind *kind, struct uw_dev *dev, const struct uw_model_config *config)
+static struct uw_model *build(const struct uw_model_kind *kind, struct uw_dev *dev,
+			      const struct uw_model_config *config)
 {
 	struct uw_disk_io disk = disk_of(dev, config);
 	struct uw_model_options options = {
@@ -251,7 +252,8 @@ static struct uw_link *find_link(const struct uw_devs *devs, const char *vm, str
 		if (*vm && !strcmp(uw_link_name(&devs->links[i]), vm))
 			return &devs->links[i];
 		if (used < sizeof(names))
-			used += (size_t)snprintf(names + used, sizeof(names) - used, " %s", uw_link_name(&devs->links[i]));
+			used += (size_t)snprintf(names + used, sizeof(names) - used, " %s",
+						 uw_link_name(&devs->links[i]));
 	}
 	if (*vm)
 		say(outcome, UW_CTL_NO_VM, "there is no VM %s; there are:%s", vm, names);
@@ -411,7 +413,8 @@ static struct uw_dev *add_real(struct uw_devs *devs, const char *bus_id, struct 
 static bool may_bind(const struct uw_dev *dev, const struct uw_link *link, struct uw_outcome *outcome)
 {
 	if (dev->link)
-		say(outcome, UW_CTL_BOUND, "%s is bound to VM %s already", dev->device->bus_id, uw_link_name(dev->link));
+		say(outcome, UW_CTL_BOUND, "%s is bound to VM %s already", dev->device->bus_id,
+		    uw_link_name(dev->link));
 	else if (!uw_host_port_for(&link->host, dev->device->speed))
 		say(outcome, UW_CTL_NO_PORT, "VM %s has no free port for a device of this speed; unbind another",
 		    uw_link_name(link));

@@ -238,7 +238,8 @@ static const char *cause_of(int status)
 	static char text[64];
 
 	if (WIFSIGNALED(status))
-		snprintf(text, sizeof(text), "was killed by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+		snprintf(text, sizeof(text), "was killed by signal %d (%s)", WTERMSIG(status),
+			 strsignal(WTERMSIG(status)));
 	else
 		snprintf(text, sizeof(text), "ended with code %d", WEXITSTATUS(status));
 	return text;
@@ -428,7 +429,7 @@ static bool open_disks(struct keeper *k)
 	return true;
 }
 
-/* Without an account of its own the worker becomes nobody, whom other services may share: better than root, not good. */
+/* Without an account of its own the worker becomes nobody, whom others may share: better than root, not good. */
 static bool choose_user(struct keeper *k)
 {
 	const char *name = k->config->user ? k->config->user : "usbwarp";

@@ -6,8 +6,9 @@
  *   asleep -------------------------------------> awake: polls ---------------------------------------> asleep
  *
  * Polling costs a processor, so it lasts only as long as the next message is likely, and is tried less and less where
- * it does not pay; a kick costs the guest an exit and this side a system call, so it is spared while polling. A polled link has nobody to wake it: it sleeps in steps that
- * double up to a millisecond while a guest's driver is there, longer while there is none.
+ * it does not pay; a kick costs the guest an exit and this side a system call, so it is spared while polling. A polled
+ * link has nobody to wake it: it sleeps in steps that double up to a millisecond while a guest's driver is there, and
+ * longer while there is none.
  */
 #include "link.h"
 
@@ -74,7 +75,8 @@ static uint32_t last_epoch(const struct uw_host_page *page)
 	return uw_get64(page->head.magic) == UW_MAGIC ? uw_read32(&page->head.epoch) : 0;
 }
 
-bool uw_link_open(struct uw_link *l, struct uw_loop *loop, const struct uw_region *region, const struct uw_config *config)
+bool uw_link_open(struct uw_link *l, struct uw_loop *loop, const struct uw_region *region,
+		  const struct uw_config *config)
 {
 	struct uw_layout layout;
 	struct uw_host_limits limits;
@@ -96,7 +98,8 @@ bool uw_link_open(struct uw_link *l, struct uw_loop *loop, const struct uw_regio
 		uw_log(UW_LOG_ERROR, "vm %s: %s", uw_link_name(l), strerror(errno));
 		return false;
 	}
-	uw_host_init(&l->host, &layout, &limits, &l->memory, "usbwarpd", last_epoch((void *)l->memory.region), loop->now);
+	uw_host_init(&l->host, &layout, &limits, &l->memory, "usbwarpd", last_epoch((void *)l->memory.region),
+		     loop->now);
 	return true;
 }
 

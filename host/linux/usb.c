@@ -548,7 +548,7 @@ static void usb_verb(struct uw_device *device, struct uw_transfer_io *io)
 		uw_thread_post(u->thread, &u->job);
 }
 
-/* Streams want isochronous' way of working first; a guest whose suspend fails leaves the device awake, which is safe. */
+/* Streams come with isochronous transfers; a guest whose suspend fails leaves the device awake, which is safe. */
 static void usb_unsupported(struct uw_device *device, struct uw_transfer_io *io)
 {
 	uw_list_init(&io->node);
@@ -609,8 +609,10 @@ static int take_device(struct uw_usb *u)
 
 	libusb_set_auto_detach_kernel_driver(u->handle, 1);
 	result = claim(u);
+	if (result == LIBUSB_ERROR_BUSY)
+		return fail(u, "claim", "another program uses it");
 	if (result)
-		return fail(u, "claim", result == LIBUSB_ERROR_BUSY ? "another program uses it" : libusb_strerror(result));
+		return fail(u, "claim", libusb_strerror(result));
 	result = libusb_reset_device(u->handle);
 	if (result)
 		return fail(u, "reset", libusb_strerror(result));

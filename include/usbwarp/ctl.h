@@ -3,8 +3,9 @@
  * What the command line and a host's daemon or service say to each other, version 1; docs/CONTROL.md is the prose.
  *
  * A message is a header and a body of header.length bytes. All integers are little-endian. Text is UTF-8, padded
- * with zero bytes, and ends with at least one; names in commands are graphic ASCII. Reserved bytes are zero and checked. A command gets any number of
- * records and then one UW_CTL_END, all with the command's id; a client may have one command under way.
+ * with zero bytes, and ends with at least one; names in commands are graphic ASCII. Reserved bytes are zero and are
+ * checked. A command gets any number of records and then one UW_CTL_END, all with the command's id. The next command is
+ * read when the answer has been taken.
  */
 #ifndef USBWARP_CTL_H
 #define USBWARP_CTL_H

@@ -34,7 +34,8 @@ MAGIC, VERSION, BODY_MAX = 0x4C435755, 1, 1024
 LIST, BIND, UNBIND, STATUS, STATS = 1, 2, 3, 4, 5
 END, DAEMON, DEVICE, VM, PORT, COUNTER, VALUES = range(256, 263)
 LENGTHS = {END: 520, DAEMON: 112, DEVICE: 208, VM: 256, PORT: 176, COUNTER: 200, VALUES: 624}
-(OK, MALFORMED, BAD_VERSION, UNKNOWN, DENIED, NO_DEVICE, NO_VM, BOUND, NOT_BOUND, NO_PORT, HUB, BUSY, FAILED) = range(13)
+(OK, MALFORMED, BAD_VERSION, UNKNOWN, DENIED, NO_DEVICE, NO_VM, BOUND, NOT_BOUND, NO_PORT, HUB, BUSY,
+ FAILED) = range(13)
 
 CASES = []
 
@@ -134,8 +135,8 @@ class Daemon:
     def spawn(self):
         with open(self.log_path, "ab") as log:
             self.before = log.tell()  # an earlier daemon in the same directory may have written there
-            self.process = subprocess.Popen([os.path.join(BIN, "usbwarpd")] + self.arguments(), stdin=subprocess.DEVNULL,
-                                            stdout=log, stderr=log, preexec_fn=self.before_exec)
+            self.process = subprocess.Popen([os.path.join(BIN, "usbwarpd")] + self.arguments(), stdout=log, stderr=log,
+                                            stdin=subprocess.DEVNULL, preexec_fn=self.before_exec)
 
     def start(self):
         self.spawn()
@@ -156,8 +157,9 @@ class Daemon:
             code = self.stop()
             if kind is None:
                 equal(code, 0, "exit code; log:\n" + self.log())
-                equal(glob.glob(self.directory + "/*.sock*.lock") + [p for p in (self.control, *map(self.socket, self.vms))
-                                                                     if os.path.exists(p)], [], "left behind")
+                sockets = (self.control, *map(self.socket, self.vms))
+                equal(glob.glob(self.directory + "/*.sock*.lock") + [p for p in sockets if os.path.exists(p)], [],
+                      "left behind")
             elif kind is not KeyboardInterrupt:
                 print("--- log of the daemon\n" + self.log())
             equal(REPORT.findall(self.log()), [], "reports in the log:\n" + self.log())

@@ -106,9 +106,9 @@ class Qemu:
 class Layout:
     """The fixed part of the host page."""
     FORM = struct.Struct("<QHHIQII5I2HIHHIH2BI2HII40x")
-    NAMES = ("magic version_min version_max size features epoch state guest_page sub_ring comp_ring data data_size sub_slots "
-             "comp_slots start reserve granule transfers share usb2_ports usb3_ports transfer_max packets_max isoch_max "
-             "doorbell link").split()
+    NAMES = ("magic version_min version_max size features epoch state guest_page sub_ring comp_ring data data_size "
+             "sub_slots comp_slots start reserve granule transfers share usb2_ports usb3_ports transfer_max "
+             "packets_max isoch_max doorbell link").split()
 
     def __init__(self, page):
         for name, value in zip(self.NAMES, self.FORM.unpack_from(page)):

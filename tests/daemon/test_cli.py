@@ -9,8 +9,8 @@ import struct
 import subprocess
 import threading
 
-from harness import (BIN, DEVICE, END, HEADER, LENGTHS, MAGIC, NO_DEVICE, VERSION, Daemon, Directory, case, cli, equal, holds, main,
-                     padded)
+from harness import (BIN, DEVICE, END, HEADER, LENGTHS, MAGIC, NO_DEVICE, VERSION, Daemon, Directory, case, cli, equal,
+                     holds, main, padded)
 
 COMMANDS = ["list", "bind", "unbind", "status", "stats", "version", "help"]
 
@@ -32,8 +32,9 @@ def help_is_everywhere():
 def wrong_usage_is_code_2():
     for words, part in ((["list", "--frob"], "frob"), (["bind"], "which device"), (["unbind"], "which device"),
                         (["list", "x"], "what is x"), (["bind", "a", "b"], "what is b"), (["frob"], "no command frob"),
-                        (["--frob"], "usbwarp help"), (["bind", "a" * 32], "31 bytes"), (["bind", "a", "--vm", "b" * 40], "31"),
-                        (["help", "frob"], "frob"), (["stats", "--watch", "--json"], "take one"), (["bind", "a", "--vm"], "vm")):
+                        (["--frob"], "usbwarp help"), (["bind", "a" * 32], "31 bytes"),
+                        (["bind", "a", "--vm", "b" * 40], "31"), (["help", "frob"], "frob"),
+                        (["stats", "--watch", "--json"], "take one"), (["bind", "a", "--vm"], "vm")):
         out, err = cli(*words, code=2)
         equal(out, "", f"stdout of {words}")
         holds(err, part)
@@ -42,8 +43,8 @@ def wrong_usage_is_code_2():
 
 @case
 def slips_get_a_suggestion():
-    for typed, meant in (("lits", "list"), ("bnd", "bind"), ("unbid", "unbind"), ("statsu", "status"), ("stat", "stats"),
-                         ("hepl", "help"), ("versoin", "version")):
+    for typed, meant in (("lits", "list"), ("bnd", "bind"), ("unbid", "unbind"), ("statsu", "status"),
+                         ("stat", "stats"), ("hepl", "help"), ("versoin", "version")):
         holds(cli(typed, code=2)[1], f"Did you mean usbwarp {meant}?")
     assert "Did you mean" not in cli("zzzzzz", code=2)[1]
     with Daemon(models=["pico", "zero"]) as d:
@@ -178,7 +179,8 @@ def end(status=0, said=b""):
 @case
 def nonsense_from_the_daemon_is_noticed():
     for what, answer, code in (
-            ("silence", b"", 3), ("half a header", b"UWCL\1\0", 3), ("another protocol", b"HTTP/1.1 400 Bad Request\r\n\r\n", 4),
+            ("silence", b"", 3), ("half a header", b"UWCL\1\0", 3),
+            ("another protocol", b"HTTP/1.1 400 Bad Request\r\n\r\n", 4),
             ("version", record(END, bytes(520), version=2), 4), ("type", record(999, b""), 4),
             ("length", record(END, bytes(519)), 4), ("huge length", record(END, b"", length=0xffffffff), 4),
             ("body cut off", record(END, bytes(519), length=520), 3), ("no end", record(DEVICE, bytes(208)), 3),
@@ -196,7 +198,8 @@ def hostile_text_reaches_no_terminal():
     endless = b"\xff" * LENGTHS[DEVICE]
     with Liar(record(DEVICE, device) + record(DEVICE, endless) + end()) as liar:
         out, _ = cli("--socket", liar.path, "list")
-        equal([c for c in out if c != "\n" and (ord(c) < 0x20 or 0x7f <= ord(c) < 0xa0 or c == "\u202e")], [], "controls")
+        equal([c for c in out if c != "\n" and (ord(c) < 0x20 or 0x7f <= ord(c) < 0xa0 or c == "\u202e")], [],
+              "controls")
         holds(out, "red", "nice \u00e9\U0001f600")
     with Liar(record(DEVICE, device) + record(DEVICE, endless) + end()) as liar:
         raw, _ = cli("--socket", liar.path, "list", "--json")

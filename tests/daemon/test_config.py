@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""Options and configuration: what is wrong is said with file and line, all of it at once, before anything is touched."""
+"""Options and configuration: what is wrong is said with file and line, all of it, before anything is touched."""
 import os
 import subprocess
 
@@ -9,10 +9,9 @@ from harness import BIN, Daemon, Directory, case, equal, holds, main
 
 def usbwarpd(*words, code=0, env=None):
     """Runs usbwarpd to its end; (stdout, stderr)."""
-    done = subprocess.run([os.path.join(BIN, "usbwarpd"), *words], capture_output=True, text=True, check=False, timeout=60,
-                          env={**os.environ, **(env or {})})
-    if done.returncode != code:
-        raise AssertionError(f"usbwarpd {' '.join(words)}: code {done.returncode}, want {code}\n{done.stdout}{done.stderr}")
+    done = subprocess.run([os.path.join(BIN, "usbwarpd"), *words], capture_output=True, text=True, check=False,
+                          timeout=60, env={**os.environ, **(env or {})})
+    equal(done.returncode, code, f"code of usbwarpd {' '.join(words)}\n{done.stdout}{done.stderr}")
     return done.stdout, done.stderr
 
 
@@ -110,7 +109,8 @@ def all_that_is_wrong_is_said_at_once():
 
 @case
 def options_are_checked_like_the_file():
-    holds(usbwarpd("--config", "/dev/null", "--poll", "x", "--usb", "y", code=2)[1], "--poll is a number", "--usb is one of")
+    holds(usbwarpd("--config", "/dev/null", "--poll", "x", "--usb", "y", code=2)[1], "--poll is a number",
+          "--usb is one of")
     holds(usbwarpd("--config", "/dev/null", "--vm", "a:size=5M", "--check-config", code=2)[1], "power of two")
     holds(usbwarpd("--frob", code=2)[1], "usbwarpd --help")
     holds(usbwarpd("frob", code=2)[1], "frob", "not an option")
@@ -119,7 +119,8 @@ def options_are_checked_like_the_file():
     many = [word for i in range(17) for word in ("--vm", f"v{i}")]
     holds(usbwarpd("--config", "/dev/null", "--check-config", *many, code=2)[1], "more than 16 VMs")
     usbwarpd("--config", "/dev/null", "--check-config", *many[:-2])
-    holds(usbwarpd("--config", "/dev/null", "--check-config", *["--model", "pico"] * 65, code=2)[1], "more than 64 models")
+    many = ["--model", "pico"] * 65
+    holds(usbwarpd("--config", "/dev/null", "--check-config", *many, code=2)[1], "more than 64 models")
 
 
 @case
@@ -136,14 +137,15 @@ def options_come_after_the_file():
 def random_files_never_crash_it():
     import random
     rng = random.Random(int(os.environ.get("USBWARP_SEED", "1")))
-    parts = ["[vm a]", "[usbwarpd]", "[", "]", "=", "poll", "model", "pico", "disk:file=", ",", ",,", ":", "\n", " ", "size", "4M",
-             "\0", "\xff", "vm", "bind", "@", "x" * 250, ";", "#", "%s", "\t", "socket=", "99999999999999999999"]
+    parts = ["[vm a]", "[usbwarpd]", "[", "]", "=", "poll", "model", "pico", "disk:file=", ",", ",,", ":", "\n", " ",
+             "size", "4M", "\0", "\xff", "vm", "bind", "@", "x" * 250, ";", "#", "%s", "\t", "socket=",
+             "99999999999999999999"]
     with Directory() as d:
         for _ in range(150):
             content = "".join(rng.choices(parts, k=rng.randint(1, 30))).encode("latin-1")
             path = d.file("c", content)
-            done = subprocess.run([os.path.join(BIN, "usbwarpd"), "--config", path, "--check-config"], capture_output=True,
-                                  check=False, timeout=60)
+            done = subprocess.run([os.path.join(BIN, "usbwarpd"), "--config", path, "--check-config"],
+                                  capture_output=True, check=False, timeout=60)
             if done.returncode not in (0, 2) or b"Sanitizer" in done.stderr or b"runtime error" in done.stderr:
                 raise AssertionError(f"{content!r}: {done.returncode} {done.stderr!r}")
 

@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 
-from harness import BIN, Daemon, Directory, case, equal, holds, main, until
+from harness import BIN, Daemon, Directory, case, cli, equal, holds, main, until
 from ivshmem import ST_OK, Driver, Qemu
 
 
@@ -107,8 +107,8 @@ def the_default_directory_belongs_to_us():
         os.rmdir(directory)
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env, **as_user) as p:
             until(lambda: os.path.exists(directory + "/control.sock"), "the socket")
-            listed = subprocess.run([os.path.join(BIN, "usbwarp"), "status"], capture_output=True, text=True, timeout=30,
-                                    env=env, check=False, **as_user)
+            listed = subprocess.run([os.path.join(BIN, "usbwarp"), "status"], capture_output=True, text=True,
+                                    timeout=30, env=env, check=False, **as_user)
             equal((listed.returncode, "VM default" in listed.stdout), (0, True), listed.stdout + listed.stderr)
             p.send_signal(signal.SIGTERM)
             said = p.communicate(timeout=30)[1]
@@ -207,11 +207,11 @@ def sockets_come_from_the_service_manager():
             notify.settimeout(20)
             os.chmod(os.path.join(directory.path, "notify"), 0o777)
             script = f"exec 3<&{s.fileno()}; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$@\""
-            with subprocess.Popen(["sh", "-c", script, "sh", *command], pass_fds=[s.fileno()], stderr=subprocess.PIPE, text=True,
-                                  env={**os.environ, "NOTIFY_SOCKET": os.path.join(directory.path, "notify")}) as p:
+            env = {**os.environ, "NOTIFY_SOCKET": os.path.join(directory.path, "notify")}
+            with subprocess.Popen(["sh", "-c", script, "sh", *command], pass_fds=[s.fileno()], stderr=subprocess.PIPE,
+                                  text=True, env=env) as p:
                 equal(notify.recv(100), b"READY=1", "readiness")
-                done = subprocess.run([os.path.join(BIN, "usbwarp"), "--socket", path, "status"], capture_output=True, check=False)
-                equal(done.returncode, 0, done.stderr)
+                cli("--socket", path, "status")
                 p.terminate()
                 equal(notify.recv(100), b"STOPPING=1", "the end")
                 said = p.communicate(timeout=30)[1]
@@ -226,8 +226,8 @@ def the_journal_gets_priorities():
         st = os.stat(log)
         env = {**os.environ, "JOURNAL_STREAM": f"{st.st_dev}:{st.st_ino}"}
         with open(log, "ab") as f:
-            done = subprocess.run([os.path.join(BIN, "usbwarpd"), "--config", "/dev/null", "--control", "/nonexistent/x"],
-                                  stderr=f, env=env, timeout=30, check=False)
+            command = [os.path.join(BIN, "usbwarpd"), "--config", "/dev/null", "--control", "/nonexistent/x"]
+            done = subprocess.run(command, stderr=f, env=env, timeout=30, check=False)
         equal(done.returncode, 1, "exit code")
         with open(log, encoding="ascii") as f:
             lines = f.read().splitlines()
@@ -252,7 +252,7 @@ def disks_and_their_files(directory):
         d.cli("bind", "disk-1")
         fails(Daemon(models=["disk:file=@small"], directory=directory.path, control="c2.sock", vms=["vm2"]),
               "small: another disk uses this file")
-    fails(Daemon(models=["disk:file=@small", "disk:file=@small"], directory=directory.path), "another disk uses this file")
+    fails(Daemon(models=["disk:file=@small"] * 2, directory=directory.path), "another disk uses this file")
     with Daemon(models=["disk:file=@small,readonly"] * 2, directory=directory.path) as d:
         d.cli("bind", "disk-2")
     with Daemon(models=["disk:file=@new,,file,size=8M,speed=high"], directory=directory.path) as d:
@@ -276,7 +276,8 @@ def regions_from_files(directory):
 
 @case
 def bindings_of_the_configuration():
-    with Daemon(models=["pico", "zero"], config=b"bind = zero-1\nbind = nothing-1\nbind = pico-1@vm9\nbind = pico-1@vm1\n") as d:
+    config = b"bind = zero-1\nbind = nothing-1\nbind = pico-1@vm9\nbind = pico-1@vm1\n"
+    with Daemon(models=["pico", "zero"], config=config) as d:
         equal({b: v["port"] for b, v in d.devices().items()}, {"zero-1": 1, "pico-1": 2}, "ports")
         holds(d.log(), "nothing-1 is not bound: there is no device", "pico-1 is not bound: there is no VM vm9")
         with Qemu(d.socket()) as q, Driver(q) as g:

@@ -273,8 +273,9 @@ def random_slots_harm_nobody_else():
         d.cli("bind", "zero-1", "--vm", "vm2")
         with Qemu(d.socket("vm1")) as q, Driver(q) as g:
             for i in range(300):
+                body = struct.pack("<IIIHH8sBBBxH18x", 0, 18, 0, 0, 0, ivshmem.GET_DEVICE, 1, 0x80, 0, 0)
                 slot = bytearray(struct.pack("<HBBII48s", g.epoch & 0xffff, rng.randrange(1, 12), 0, g.rx, i % 4096,
-                                             struct.pack("<IIIHH8sBBBxH18x", 0, 18, 0, 0, 0, ivshmem.GET_DEVICE, 1, 0x80, 0, 0)))
+                                             body))
                 for _ in range(rng.randint(0, 4)):
                     slot[rng.randrange(len(slot))] = rng.randrange(256)
                 at = g.layout.sub_ring + g.tx % g.layout.sub_slots * SLOT

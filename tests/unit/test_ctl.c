@@ -54,7 +54,9 @@ void uw_transport_pause(uint32_t milliseconds)
 
 static void say_header(uint16_t type, uint32_t length, uint16_t version)
 {
-	const struct uw_ctl_header header = { .magic = UW_CTL_MAGIC, .version = version, .type = type, .id = 1, .length = length };
+	const struct uw_ctl_header header = {
+		.magic = UW_CTL_MAGIC, .version = version, .type = type, .id = 1, .length = length,
+	};
 
 	memcpy(said + said_bytes, &header, sizeof(header));
 	said_bytes += sizeof(header);
@@ -273,7 +275,8 @@ static void test_json(void **state)
 	(void)state;
 	assert_string_equal(text,
 			    "{\n"
-			    "  \"a\\\"\\\\/\": \"\\u0001\\u000a\\u0009\\u007f\\\"\\\\/\xc3\xa9\xf0\x9f\x98\x80\xef\xbf\xbd\\u2028\",\n"
+			    "  \"a\\\"\\\\/\": "
+			    "\"\\u0001\\u000a\\u0009\\u007f\\\"\\\\/\xc3\xa9\xf0\x9f\x98\x80\xef\xbf\xbd\\u2028\",\n"
 			    "  \"empty\": [],\n"
 			    "  \"list\": [\n"
 			    "    0,\n"
@@ -329,8 +332,9 @@ static const struct {
 	const char *a, *b;
 	uint32_t distance;
 } distances[] = {
-	{ "", "", 0 }, { "", "abc", 3 }, { "abc", "", 3 }, { "list", "list", 0 }, { "lits", "list", 1 }, { "lst", "list", 1 },
-	{ "lisst", "list", 1 }, { "last", "list", 1 }, { "ilts", "list", 2 }, { "kitten", "sitting", 3 }, { "ca", "abc", 3 },
+	{ "", "", 0 }, { "", "abc", 3 }, { "abc", "", 3 }, { "list", "list", 0 }, { "lits", "list", 1 },
+	{ "lst", "list", 1 }, { "lisst", "list", 1 }, { "last", "list", 1 }, { "ilts", "list", 2 },
+	{ "kitten", "sitting", 3 }, { "ca", "abc", 3 },
 	{ "1-4.2", "1-4.3", 1 }, { "pico-1", "zero-1", 3 },
 };
 

@@ -304,7 +304,8 @@ static int setup(void **state)
 
 	memset(&fake, 0, sizeof(fake));
 	fake.room = MANY;
-	plugged = (struct uw_sysfs_device){ .bus_id = "1-4", .description = "Thing", .vendor = 0x1234, .product = 0x5678,
+	plugged = (struct uw_sysfs_device){ .bus_id = "1-4", .description = "Thing",
+					    .vendor = 0x1234, .product = 0x5678,
 					    .speed = UW_SPEED_HIGH, .configuration = 1, .bus = 1, .number = 7 };
 	lab = calloc(1, sizeof(*lab));
 	lab->config.usb = true;
@@ -447,7 +448,8 @@ static void test_results_of_verbs(void **state)
 		uint32_t to;
 	} cases[] = {
 		{ UW_VERB_CLEAR_HALT, 0, UW_ST_OK }, { UW_VERB_CLEAR_HALT, LIBUSB_ERROR_NOT_FOUND, UW_ST_NO_ENDPOINT },
-		{ UW_VERB_CLEAR_HALT, LIBUSB_ERROR_OTHER, UW_ST_STALL }, { UW_VERB_CLEAR_HALT, LIBUSB_ERROR_PIPE, UW_ST_STALL },
+		{ UW_VERB_CLEAR_HALT, LIBUSB_ERROR_OTHER, UW_ST_STALL },
+		{ UW_VERB_CLEAR_HALT, LIBUSB_ERROR_PIPE, UW_ST_STALL },
 		{ UW_VERB_RESET, 0, UW_ST_OK }, { UW_VERB_RESET, LIBUSB_ERROR_OTHER, UW_ST_PROTOCOL },
 		{ UW_VERB_SET_INTERFACE, LIBUSB_ERROR_OTHER, UW_ST_STALL },
 		{ UW_VERB_SET_CONFIGURATION, LIBUSB_ERROR_OTHER, UW_ST_STALL },
