@@ -81,14 +81,19 @@ void uw_guest_put(struct uw_guest *g, const struct uw_ask *a)
 	}
 }
 
+/* What this core knows of what the host offers. */
+static uint64_t wanted(const struct uw_guest *g)
+{
+	return g->layout.features & (UW_FEATURE_ISOCH | UW_FEATURE_STREAMS | UW_FEATURE_STATS | UW_FEATURE_SUSPEND);
+}
+
 static void put_hello(struct uw_guest *g)
 {
 	struct uw_ask a = { .type = UW_SUB_HELLO };
 
 	a.u.hello.version_min = a.u.hello.version_max = UW_VERSION;
 	a.u.hello.incarnation = g->incarnation;
-	a.u.hello.features = g->layout.features & (UW_FEATURE_ISOCH | UW_FEATURE_STREAMS | UW_FEATURE_STATS |
-						   UW_FEATURE_SUSPEND);
+	a.u.hello.features = wanted(g);
 	uw_copy(a.u.hello.name, g->name, sizeof(g->name));
 	uw_guest_put(g, &a);
 }
@@ -218,7 +223,8 @@ static bool layout_holds(struct uw_guest *g)
 			fault = UW_LAYOUT_PARTS;
 	if (fault == UW_LAYOUT_OK)
 		return true;
-	g->note_layout = g->layout_fault != fault;
+	if (g->layout_fault != fault)
+		g->note_layout = true;
 	g->layout_fault = fault;
 	return false;
 }
@@ -290,7 +296,7 @@ static void follow_probe(struct uw_guest *g)
 static void on_welcome(struct uw_guest *g, const struct uw_answer *a)
 {
 	if (g->phase != UW_GUEST_GREET || a->u.welcome.epoch != g->epoch ||
-	    (a->u.welcome.features & ~g->layout.features)) {
+	    (a->u.welcome.features & ~wanted(g))) {
 		uw_guest_fault(g);
 	} else if (a->u.welcome.status != UW_ST_OK || a->u.welcome.version != UW_VERSION) {
 		g->phase = UW_GUEST_REFUSED;
@@ -313,6 +319,8 @@ static bool request_answer(struct uw_guest *g, const struct uw_answer *a)
 		p = &g->ports[port];
 		if (p->request != 2 || p->ask.id != a->id)
 			continue;
+		if (a->u.complete.actual > (p->ask.type == UW_SUB_STREAMS_ALLOC ? p->ask.u.streams.streams : 0u))
+			return false;
 		p->request = 0;
 		p->status = a->u.complete.status;
 		p->value = a->u.complete.actual;
@@ -626,8 +634,10 @@ bool uw_guest_kick(struct uw_guest *g)
 
 bool uw_guest_sleep(struct uw_guest *g)
 {
-	UW_COUNT(&g->counters, sleeps, 1);
-	return (g->phase != UW_GUEST_RUN && g->phase != UW_GUEST_GREET) || uw_rx_sleep(&g->rx);
+	bool quiet = (g->phase != UW_GUEST_RUN && g->phase != UW_GUEST_GREET) || uw_rx_sleep(&g->rx);
+
+	UW_COUNT(&g->counters, sleeps, quiet);
+	return quiet;
 }
 
 uint64_t uw_guest_deadline(const struct uw_guest *g)

@@ -86,7 +86,7 @@ static uint32_t write_table(struct uw_host *h, const struct uw_xfer *x)
 
 	for (i = 0; i < x->io.packets; i++) {
 		uw_write32(&table[i].actual, uw_min(x->io.iso[i].actual, x->io.iso[i].length));
-		table[i].status = uw_put16((uint16_t)x->io.iso[i].status);
+		table[i].status = uw_put16((uint16_t)uw_min(x->io.iso[i].status, UW_ST_HOST));
 		errors += x->io.iso[i].status != UW_ST_OK;
 	}
 	return errors;
@@ -467,8 +467,9 @@ void uw_xfer_end_port(struct uw_host *h, uint8_t port, enum uw_status status, ui
 /* What the device did not do because its port lost it, or its bytes exceed what was asked, is put right here. */
 static enum uw_status judge(const struct uw_host_port *p, struct uw_xfer *x)
 {
-	if (x->io.actual > x->io.length && x->io.verb == UW_VERB_SUBMIT)
-		x->io.actual = x->io.length;
+	uint32_t most = x->io.verb == UW_VERB_SUBMIT ? x->io.length : x->io.verb == UW_VERB_ALLOC_STREAMS ? x->io.arg[0] : 0;
+
+	x->io.actual = uw_min(x->io.actual, most);
 	if (x->io.status >= UW_ST_COUNT)
 		return UW_ST_HOST;
 	return x->io.status == UW_ST_CANCELLED && !p->speed ? UW_ST_NO_DEVICE : (enum uw_status)x->io.status;
