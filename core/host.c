@@ -451,7 +451,7 @@ static void follow_drain(struct uw_host *h, uint64_t now)
 		return;
 	h->drain_until = now + h->limits.drain;
 	for (port = 1; port <= uw_layout_ports(&h->layout); port++)
-		if (h->ports[port].active)
+		if (h->ports[port].active && h->ports[port].open)
 			h->to_close |= port_bit((uint8_t)port);
 	UW_COUNT(&h->counters, drains, 1);
 }
@@ -469,9 +469,11 @@ static void orphan(struct uw_host *h, uint64_t now)
 			h->to_close |= port_bit((uint8_t)port);
 }
 
-/* A guest that leaves answers unread for longer than the grace is as good as gone. */
+/* A guest that leaves answers unread, or an epoch that it could have, for longer than the grace is as good as gone. */
 static void follow_silence(struct uw_host *h, uint64_t now)
 {
+	if (h->phase == UW_PHASE_OFFER && h->incarnation && !h->orphan && h->orphan_at == UW_NEVER)
+		h->orphan_at = now + h->limits.orphan;
 	if (h->phase == UW_PHASE_RUN || h->phase == UW_PHASE_GREET) {
 		if (!uw_tx_look(&h->tx)) {
 			UW_COUNT(&h->counters, lies, 1);
@@ -608,7 +610,9 @@ bool uw_host_sleep(struct uw_host *h)
 	 * for an answer the next message is not read anyway, and the guest kicks when it has made room. */
 	if (reading(h) && uw_xfer_room(h))
 		quiet = !has_answer(h) && uw_rx_sleep(&h->rx);
-	return quiet && !has_work(h);
+	quiet = quiet && !has_work(h);
+	UW_COUNT(&h->counters, sleeps, quiet);
+	return quiet;
 }
 
 uint64_t uw_host_deadline(const struct uw_host *h, uint64_t now)
