@@ -197,7 +197,7 @@ void device_forget(struct world *w, struct device *d)
 		e->dev = NULL;
 		e->io = NULL;
 	}
-	d->open = false;
+	d->open = d->closing = false;
 	d->port = 0;
 }
 

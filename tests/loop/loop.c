@@ -187,6 +187,15 @@ static void choose_habits(struct world *w)
 	w->never_rate = chance(w, 300) ? 0 : pick(w, 400);
 	w->kinds = chance(w, 500) ? 0x7f : (uint8_t)(1 + pick(w, 0x7f));
 	w->small = chance(w, 400);
+	w->flood = chance(w, 100);
+	if (!w->flood)
+		return;
+	w->chaos_rate = pick(w, 3);
+	w->drive_rate = 900;
+	w->lazy_host = 0;
+	w->lazy_guest = 990;
+	w->never_rate = 0;
+	w->small = true;
 }
 
 static void begin(struct world *w, uint64_t seed, bool verbose)
@@ -368,6 +377,31 @@ static void report(uint64_t runs)
 	       (unsigned long long)totals.steps, (unsigned long long)totals.urbs);
 }
 
+/* A state that no run reached has not been tested. */
+static int missed(void)
+{
+	static const uint8_t host[] = { UW_STAT_stalls, UW_STAT_cancelled, UW_STAT_errors, UW_STAT_refused, UW_STAT_bad_tags,
+					UW_STAT_lies, UW_STAT_drains, UW_STAT_orphans, UW_STAT_parked, UW_STAT_rate_held,
+					UW_STAT_breaker_opened, UW_STAT_sleeps };
+	static const uint8_t guest[] = { UW_STAT_bad_tags, UW_STAT_lies, UW_STAT_probes, UW_STAT_ring_full, UW_STAT_pieces,
+					 UW_STAT_range_waits, UW_STAT_entry_waits, UW_STAT_sleeps };
+	const uint64_t other[] = { totals.kills, totals.reboots, totals.byes, totals.abandons, totals.closes, totals.opens,
+				   totals.direct, totals.isoch, totals.streams, totals.requests, totals.short_pieces,
+				   totals.wraps };
+	uint32_t i;
+	int n = 0;
+
+	for (i = 0; i < sizeof(host); i++)
+		n += !totals.host.value[host[i]];
+	for (i = 0; i < sizeof(guest); i++)
+		n += !totals.guest.value[guest[i]];
+	for (i = 0; i < UW_COUNT_OF(other); i++)
+		n += !other[i];
+	if (n)
+		printf("loop: %d states were never reached: see the zeros above\n", n);
+	return n != 0;
+}
+
 static uint64_t number(const char *text)
 {
 	return text ? strtoull(text, NULL, 0) : 0;
@@ -377,8 +411,8 @@ int main(int argc, char **argv)
 {
 	static struct world world;
 	uint64_t seed = 1, runs = 100, i;
-	uint32_t steps = 600;
-	bool verbose = false;
+	uint32_t steps = 1000;
+	bool verbose = false, reach = false;
 	int a;
 
 	for (a = 1; a < argc; a++) {
@@ -390,8 +424,10 @@ int main(int argc, char **argv)
 			steps = (uint32_t)number(argv[++a]);
 		else if (!strcmp(argv[a], "--verbose"))
 			verbose = true;
+		else if (!strcmp(argv[a], "--reach"))
+			reach = true;
 		else
-			return fprintf(stderr, "usage: loop [--seed N] [--runs N] [--steps N] [--verbose]\n"), 2;
+			return fprintf(stderr, "usage: loop [--seed N] [--runs N] [--steps N] [--verbose] [--reach]\n"), 2;
 	}
 	printf("loop: seed %llu, %llu runs\n", (unsigned long long)seed, (unsigned long long)runs);
 	world.region = aligned_alloc(UW_PAGE, REGION);
@@ -402,5 +438,5 @@ int main(int argc, char **argv)
 	}
 	report(runs);
 	free(world.region);
-	return 0;
+	return reach && missed();
 }

@@ -50,6 +50,7 @@ struct entry {
 struct device {
 	bool plugged;          /* bound and physically there */
 	bool open;
+	bool closing;          /* gone from its port, not closed yet */
 	bool hung;             /* ignores cancels; only close ends its transfers */
 	uint8_t port;          /* 0: not attached */
 	uint8_t speed;
@@ -115,6 +116,7 @@ struct world {
 	uint32_t never_rate;   /* per mille of IN transfers that end only when cancelled */
 	uint8_t kinds;         /* endpoints that are used, one bit each */
 	bool small;            /* URBs of at most 64 bytes */
+	bool flood;            /* many of them, to a guest that hardly ever reads an answer */
 	uint32_t weight[24];   /* of each kind of chaos */
 
 	struct side host, guest;

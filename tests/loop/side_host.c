@@ -13,7 +13,7 @@ static void choose_rings(struct world *w, struct uw_layout *l)
 {
 	static const uint32_t slots[] = { 16, 16, 16, 32, 64 };
 
-	l->sub_slots = (uint16_t)pick_of(w, slots, UW_COUNT_OF(slots));
+	l->sub_slots = (uint16_t)(w->flood ? 16 : pick_of(w, slots, UW_COUNT_OF(slots)));
 	l->comp_slots = 2 * l->sub_slots;
 	l->reserve = (uint16_t)(1 + pick(w, l->sub_slots / 2));
 	l->comp_ring = l->sub_ring + UW_PAGE;
@@ -36,7 +36,9 @@ static void choose_limits(struct world *w, struct uw_layout *l)
 	least = uw_layout_ports(l) * (l->share + 2u);
 	for (l->transfers = 1; l->transfers < least;)
 		l->transfers *= 2;
-	if (chance(w, 400) && l->transfers * 2 <= ENTRIES)
+	if (w->flood)
+		l->transfers = ENTRIES;
+	else if (chance(w, 400) && l->transfers * 2 <= ENTRIES)
 		l->transfers *= 2;
 	l->packets_max = (uint16_t)(chance(w, 700) ? 1 + pick(w, PACKETS) : 0);
 	l->isoch_max = (uint16_t)(l->packets_max ? 1 + pick(w, ISO_MAX) : 0);
@@ -102,8 +104,22 @@ static void detach(struct world *w, struct device *d)
 	uw_host_detach(&w->h, d->port, w->now);
 	w->host.dirty = true;
 	wake(&w->host, STAGE_ACT);
-	device_close(w, d);
 	d->port = 0;
+	d->closing = !w->settling && chance(w, 400);
+	if (!d->closing)
+		device_close(w, d);
+}
+
+/* Some owners close a device long after it has left its port. */
+static void close_late(struct world *w)
+{
+	uint32_t i;
+
+	for (i = 0; i < DEVICES; i++)
+		if (w->devices[i].closing && (w->settling || chance(w, 20))) {
+			w->devices[i].closing = false;
+			device_close(w, &w->devices[i]);
+		}
 }
 
 /* Devices that found no port, because an answer of the former one was still parked, try again. */
@@ -112,7 +128,7 @@ static void attach_waiting(struct world *w)
 	uint32_t i;
 
 	for (i = 0; i < DEVICES; i++)
-		if (w->devices[i].plugged && !w->devices[i].port)
+		if (w->devices[i].plugged && !w->devices[i].port && !w->devices[i].closing)
 			attach(w, &w->devices[i]);
 }
 
@@ -187,7 +203,7 @@ static void act(struct world *w, const struct uw_action *a)
 {
 	struct device *d = device_at(w, a->port);
 
-	CHECK(w, d, "an action %u for port %u, where no device is", a->kind, a->port);
+	CHECK(w, d || a->kind == UW_ACT_CANCEL, "an action %u for port %u, where no device is", a->kind, a->port);
 	switch (a->kind) {
 	case UW_ACT_VERB:
 		device_take(w, d, a->xfer);
@@ -245,6 +261,7 @@ static bool step_asleep(struct world *w)
 static void step_poll(struct world *w)
 {
 	w->host.kicks.pending = false;
+	close_late(w);
 	attach_waiting(w);
 	(void)uw_host_poll(&w->h, w->now, 1 + pick(w, w->budget));
 	w->host.dirty = true;
@@ -311,7 +328,7 @@ static void plug(struct world *w, struct device *d)
 	totals.events++;
 	if (!d->plugged)
 		detach(w, d);
-	else
+	else if (!d->closing)
 		attach(w, d);
 }
 
@@ -320,12 +337,13 @@ static void replug(struct world *w, struct device *d)
 	if (!d->plugged)
 		return;
 	detach(w, d);
-	attach(w, d);
+	if (!d->closing)
+		attach(w, d);
 }
 
 static void port_event(struct world *w, struct device *d)
 {
-	if (!d->open)
+	if (!d->open || !d->port)
 		return;
 	uw_host_event(&w->h, d->port, chance(w, 500) ? UW_EVENT_WAKEUP : UW_EVENT_LOST_POWER);
 	w->host.dirty = true;
