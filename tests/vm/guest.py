@@ -135,6 +135,12 @@ class Job:
             self.guest._send(self.ident, b"K", bytes([sig]))
 
 
+def tree(kernel=None):
+    """The folder with that kernel, its user space (root) and, for a kernel built here, the build tree (linux)."""
+    kernel = kernel or KERNEL
+    return os.path.join(BUILD, "guest" if kernel == "debian" else "guest-" + kernel)
+
+
 def libraries(path):
     """The shared libraries of a dynamic program, as {guest path: host path}; nothing for a script or a static one."""
     with open(path, "rb") as f:
@@ -177,8 +183,11 @@ class Cpio:
         return bytes(self.out)
 
 
+LIBC = ctypes.CDLL(None)  # here, because loading between fork and exec may wait for another thread's lock for ever
+
+
 def _die_with_parent():
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    LIBC.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 class Guest:
@@ -297,7 +306,7 @@ class Guest:
         return job
 
     def push(self, host_path, guest_path):
-        """Copies a small file into the running guest (large ones belong into files=)."""
+        """Copies a small file into the running guest: the line carries about 100 KB/s, large files belong into files=."""
         with open(host_path, "rb") as f:
             self.write(guest_path, f.read())
         self.run(f"chmod {stat.S_IMODE(os.stat(host_path).st_mode):o} {shlex.quote(guest_path)}")
@@ -379,7 +388,7 @@ class Guest:
     # Inside
 
     def _start(self):
-        base = os.path.join(BUILD, "guest" if self.kernel == "debian" else "guest-" + self.kernel)
+        base = tree(self.kernel)
         if not os.path.exists(os.path.join(base, "base.cpio")):
             make = "mkguest.sh" if self.kernel == "debian" else "mkdebugkernel.sh"
             raise GuestError(f"no guest in {base}: make it with tests/vm/{make}")
