@@ -165,6 +165,8 @@ void device_cancel(struct world *w, struct uw_xfer *x)
 	CHECK(w, e->dev && e->id == x->id && e->io == &x->io, "a cancel of what no device has");
 	CHECK(w, x->io.verb == UW_VERB_SUBMIT, "a cancel of a verb");
 	CHECK(w, !e->cancelled, "a second cancel");
+	CHECK(w, shadow_cancelled(w, e) || w->h.phase != UW_PHASE_RUN || !w->h.ports[e->port].open,
+	      "id %08x is cancelled by nobody", e->id);
 	TRACE(w, "device hears cancel of id %08x", e->id);
 	e->cancelled = true;
 	if (e->dev->hung && !w->settling)

@@ -35,6 +35,7 @@ struct entry {
 	uint8_t type;          /* enum uw_sub */
 	uint8_t port;
 	uint32_t id, position;
+	bool cancel;           /* asked for by the guest */
 	struct urb *urb;       /* of a submit: whose piece it is; NULL when its guest is no more */
 	/* At the device. */
 	struct device *dev;    /* NULL: not there */
@@ -100,6 +101,8 @@ struct shadow {
 	uint32_t last_serial[PORTS + 1][ENDPOINTS];
 	uint32_t seq[PORTS + 1];
 	bool unacked[PORTS + 1];
+	bool reset[PORTS + 1]; /* a reset or power-off of the port has been asked for, last at reset_at */
+	uint32_t reset_at[PORTS + 1];
 };
 
 struct world {
@@ -216,6 +219,8 @@ uint32_t packet_status(uint32_t serial, uint32_t n);
 
 /* ---- shadow.c ---- */
 void shadow_look(struct world *w);
+/* Has anybody asked for the end of this transfer? */
+bool shadow_cancelled(const struct world *w, const struct entry *e);
 
 /* ---- check.c ---- */
 void check_all(struct world *w);

@@ -49,6 +49,20 @@ static void follow_echo(struct world *w)
 
 /* ---- submissions ---- */
 
+bool shadow_cancelled(const struct world *w, const struct entry *e)
+{
+	return e->cancel || w->shadow.bye ||
+	       (w->shadow.reset[e->port] && uw_ahead(w->shadow.reset_at[e->port], e->position) > 0);
+}
+
+static void see_cancel(struct world *w, uint32_t id)
+{
+	struct entry *e = &w->entries[UW_ID_ENTRY(id) % ENTRIES];
+
+	if (e->out && e->id == id)
+		e->cancel = true;
+}
+
 /* It flies, or the same call of the core has given it up again. */
 static struct urb *urb_flying(struct world *w, uint32_t id)
 {
@@ -97,6 +111,10 @@ static void see_asked(struct world *w, const struct uw_slot *slot, uint32_t posi
 	e->position = position;
 	e->port = slot->type == UW_SUB_SUBMIT ? slot->u.submit.port : slot->type == UW_SUB_PORT ? slot->u.port.port
 												: slot->u.streams.port;
+	if (slot->type == UW_SUB_PORT && (slot->u.port.request == UW_PORT_RESET || slot->u.port.request == UW_PORT_POWER_OFF)) {
+		w->shadow.reset[e->port] = true;
+		w->shadow.reset_at[e->port] = position;
+	}
 	if (slot->type == UW_SUB_SUBMIT)
 		see_submit(w, e, slot);
 	else if (slot->type != UW_SUB_STATS)
@@ -123,7 +141,10 @@ static void see_submission(struct world *w, const struct uw_slot *slot, uint32_t
 	case UW_SUB_BYE:
 		s->bye = true;
 		break;
-	case UW_SUB_HELLO: case UW_SUB_CANCEL:
+	case UW_SUB_CANCEL:
+		see_cancel(w, uw_get32(slot->id));
+		break;
+	case UW_SUB_HELLO:
 		break;
 	default:
 		fail(w, "a submission of type %u", slot->type);
@@ -144,6 +165,7 @@ static void check_complete(struct world *w, const struct entry *e, const struct 
 		CHECK(w, actual == e->actual, "id %08x answered with %u bytes, the device moved %u", e->id, actual, e->actual);
 		return;
 	}
+	CHECK(w, status != UW_ST_CANCELLED || shadow_cancelled(w, e), "id %08x was cancelled by nobody", e->id);
 	CHECK(w, !actual, "id %08x moved %u bytes without a device", e->id, actual);
 	CHECK(w, status == UW_ST_CANCELLED || status == UW_ST_NO_DEVICE || status == UW_ST_BLOCKED ||
 	      (status == UW_ST_OK && e->type == UW_SUB_PORT), "id %08x answered with status %u without a device", e->id,
