@@ -5,7 +5,7 @@ BUILD := build
 # The demo does without the tests and what they need.
 TESTING := OFF
 
-.PHONY: build module guest demo shell test soak bench clean help
+.PHONY: build module guest demo shell test test-debug test-kernels soak bench clean help
 
 help:
 	@echo 'make demo    set everything up, boot a guest, use two devices in it, say how it went'
@@ -13,6 +13,8 @@ help:
 	@echo 'make shell   the same guest, with a prompt to play in'
 	@echo 'make build   the daemon, the command line and the guest module; TESTING=ON adds the tests'
 	@echo 'make bench   what the transport costs, as ratios to baselines of the same run'
+	@echo 'make test-debug    the VM tests on a kernel with lockdep, KASAN and kmemleak, built once in minutes'
+	@echo 'make test-kernels  the module against the headers of other kernels, newer ones in a chroot'
 	@echo 'make soak    the slow tests: a million seeded runs of the loop test, all fault cycles'
 	@echo 'make clean   remove $(BUILD)/'
 
@@ -40,6 +42,18 @@ test:
 	scripts/setup.sh test
 	$(MAKE) --no-print-directory TESTING=ON build guest
 	cd $(BUILD) && ctest --output-on-failure -j "$$(nproc)"
+
+test-debug:
+	scripts/setup.sh all
+	$(MAKE) --no-print-directory TESTING=ON build guest
+	tests/vm/mkdebugkernel.sh
+	scripts/build-module.sh $(BUILD)/guest-debug/linux $(CURDIR)/$(BUILD)/module-debug
+	USBWARP_KERNEL=debug USBWARP_BIN=$(CURDIR)/$(BUILD)/checked tests/vm/test_devices.py
+	USBWARP_KERNEL=debug USBWARP_BIN=$(CURDIR)/$(BUILD)/checked tests/vm/test_faults.py
+
+test-kernels:
+	scripts/setup.sh all
+	tests/kernel-matrix.sh all
 
 bench:
 	scripts/setup.sh demo

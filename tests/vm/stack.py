@@ -31,7 +31,10 @@ class StackError(Exception):
     """The daemon or the command line did not do what was asked."""
 
 
-def module(kernel="debian"):
+KERNEL = os.environ.get("USBWARP_KERNEL", "debian")
+
+
+def module(kernel=KERNEL):
     """The guest module built for that kernel."""
     path = os.path.join(MODULE if kernel == "debian" else MODULE + "-" + kernel, "usbwarp.ko")
     if not os.path.exists(path):
@@ -153,7 +156,7 @@ class Stack:
                 raise StackError(f"waited in vain for {what}:\n{self.log()}")
             time.sleep(0.02)
 
-    def guest(self, vm="vm1", files=None, module_options="", kernel="debian", load=True, **more):
+    def guest(self, vm="vm1", files=None, module_options="", kernel=KERNEL, load=True, **more):
         """A guest of that VM with usbwarp.ko at /usbwarp.ko, loaded unless told otherwise."""
         files = {"/usbwarp.ko": module(kernel), **(files or {})}
         modules = list(more.pop("modules", ()))
