@@ -365,6 +365,50 @@ static void test_a_reset_untouched_needs_no_device(void **state)
 	assert_int_equal(notes[note_count - 1].status, UW_ST_OK);
 }
 
+/* A real reset is worth one: the next is answered without the device, until something is submitted again. */
+static void test_a_second_reset_needs_no_device(void **state)
+{
+	struct uw_urb u;
+	struct uw_ep ep;
+	uint32_t i;
+
+	(void)state;
+	uw_ep_init(&ep, FULL_SPEED_PORT, 0x01, UW_BULK, 64);
+	enqueue(&u, &ep, 1);
+	turns(2);
+	verbs = 0;
+	for (i = 0; i < 3; i++) {
+		assert_true(uw_guest_port_request(&g, FULL_SPEED_PORT, UW_PORT_RESET, now));
+		turns(3);
+	}
+	assert_int_equal(verbs, 1);
+	assert_int_equal(noted(UW_NOTE_REQUEST), 3);
+	enqueue(&u, &ep, 1);
+	turns(2);
+	assert_true(uw_guest_port_request(&g, FULL_SPEED_PORT, UW_PORT_RESET, now));
+	turns(3);
+	assert_int_equal(verbs, 3);
+}
+
+/* A transfer that was cancelled because its device left says so. */
+static void test_unplugging_ends_transfers_as_gone(void **state)
+{
+	struct uw_urb active, later;
+	struct uw_ep ep;
+
+	(void)state;
+	answer_at_once = false;
+	uw_ep_init(&ep, FULL_SPEED_PORT, 0x81, UW_BULK, 64);
+	enqueue(&active, &ep, 8);
+	turns(2);
+	uw_host_detach(&h, FULL_SPEED_PORT, now);
+	enqueue(&later, &ep, 8); /* the guest has not heard yet */
+	turns(4);
+	assert_int_equal(active.status, UW_ST_NO_DEVICE);
+	assert_int_equal(later.status, UW_ST_NO_DEVICE);
+	assert_int_equal(g.ports[FULL_SPEED_PORT].speed, UW_SPEED_NONE);
+}
+
 /* The one transfer that a half-open breaker admits waits for a verb, and is cancelled there. */
 static void test_a_cancelled_probe_does_not_wedge_the_breaker(void **state)
 {
@@ -703,6 +747,8 @@ int main(void)
 		TEST(test_a_return_to_a_silent_host_is_seen),
 		TEST(test_a_waiting_reset_dies_with_its_epoch),
 		TEST(test_a_reset_untouched_needs_no_device),
+		TEST(test_a_second_reset_needs_no_device),
+		TEST(test_unplugging_ends_transfers_as_gone),
 		TEST(test_a_cancelled_probe_does_not_wedge_the_breaker),
 		TEST(test_nonsense_of_a_backend_stays_here),
 		TEST(test_a_layout_that_changes_is_told),
