@@ -61,6 +61,11 @@ def usbtest_on_a_gadget():
         g.wait_for("ls /sys/bus/usb/drivers/usbtest/ | grep -q :")
         for number in BULK_CASES:
             run_usbtest(g, number, "-c 16 -s 1024 -g 8 -v 512")
+        # Two queues of 2 MiB in 1 MiB of kernel memory: what the kernel refuses is tried again, and nobody hears of it.
+        g.run("echo 1 >/sys/module/usbcore/parameters/usbfs_memory_mb")
+        for number in (27, 28):
+            run_usbtest(g, number, "-c 2 -s 65536 -g 32")
+        equal(json.loads(both.cli("stats --json"))["scopes"][0]["values"]["errors"], 0, "errors")
         finish(both)
 
 
