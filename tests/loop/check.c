@@ -207,8 +207,10 @@ void check_quiet(struct world *w)
 		CHECK(w, !w->entries[i].out, "id %08x was never answered", w->entries[i].id);
 		CHECK(w, w->xfers[i].state == UW_XFER_FREE, "host: entry %u is still in state %u", i, w->xfers[i].state);
 	}
-	for (i = 1; i <= PORTS; i++)
+	for (i = 1; i <= PORTS; i++) {
 		CHECK(w, !w->request[i], "the request for port %u was never answered", i);
+		CHECK(w, !w->shadow.raised[i], "port %u: changes %x were never told", i, w->shadow.raised[i]);
+	}
 	CHECK(w, w->g.bounce.in_use == 0 && w->g.free_entries == w->layout.transfers, "guest: something is still held");
 	CHECK(w, uw_list_empty(&w->g.stuck) && uw_list_empty(&w->g.eps) && uw_list_empty(&w->g.cancels) &&
 	      uw_list_empty(&w->g.filling) && uw_list_empty(&w->g.done), "guest: a list is not empty");

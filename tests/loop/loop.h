@@ -103,6 +103,7 @@ struct shadow {
 	bool unacked[PORTS + 1];
 	bool reset[PORTS + 1]; /* a reset or power-off of the port has been asked for, last at reset_at */
 	uint32_t reset_at[PORTS + 1];
+	uint16_t raised[PORTS + 1]; /* changes that the guest has not been told */
 };
 
 struct world {

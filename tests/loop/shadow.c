@@ -206,6 +206,7 @@ static void see_event(struct world *w, const struct uw_slot *slot)
 
 	CHECK(w, port && port <= uw_layout_ports(&w->layout), "an event of port %u", port);
 	CHECK(w, !w->shadow.unacked[port], "an event of port %u before the last was acknowledged", port);
+	w->shadow.raised[port] &= (uint16_t)~uw_get16(slot->u.event.changes);
 	w->shadow.unacked[port] = true;
 	w->shadow.seq[port] = uw_get32(slot->u.event.seq);
 }

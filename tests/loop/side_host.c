@@ -84,6 +84,13 @@ static struct device *device_at(struct world *w, uint8_t port)
 	return NULL;
 }
 
+/* Outside of a session nothing is owed: its start tells everything. */
+static void raise(struct world *w, uint8_t port, uint16_t changes)
+{
+	if (w->h.phase == UW_PHASE_RUN && w->h.epoch == w->shadow.epoch)
+		w->shadow.raised[port] |= changes;
+}
+
 static void attach(struct world *w, struct device *d)
 {
 	d->port = uw_host_port_for(&w->h, d->speed);
@@ -92,6 +99,7 @@ static void attach(struct world *w, struct device *d)
 	TRACE(w, "attach speed %u to port %u", d->speed, d->port);
 	d->open = true;
 	uw_host_attach(&w->h, d->port, d->speed, w->now);
+	raise(w, d->port, UW_EVENT_CONNECT);
 	w->host.dirty = true;
 	wake(&w->host, STAGE_ACT);
 }
@@ -102,6 +110,7 @@ static void detach(struct world *w, struct device *d)
 		return;
 	TRACE(w, "detach port %u", d->port);
 	uw_host_detach(&w->h, d->port, w->now);
+	raise(w, d->port, UW_EVENT_CONNECT);
 	w->host.dirty = true;
 	wake(&w->host, STAGE_ACT);
 	d->port = 0;
@@ -343,9 +352,12 @@ static void replug(struct world *w, struct device *d)
 
 static void port_event(struct world *w, struct device *d)
 {
+	uint16_t changes = chance(w, 500) ? UW_EVENT_WAKEUP : UW_EVENT_LOST_POWER;
+
 	if (!d->open || !d->port)
 		return;
-	uw_host_event(&w->h, d->port, chance(w, 500) ? UW_EVENT_WAKEUP : UW_EVENT_LOST_POWER);
+	uw_host_event(&w->h, d->port, changes);
+	raise(w, d->port, changes);
 	w->host.dirty = true;
 	wake(&w->host, STAGE_ACT);
 }
