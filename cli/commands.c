@@ -5,7 +5,6 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "client.h"
 #include "show.h"
@@ -141,19 +140,11 @@ static int run_status(const struct arguments *a)
 	return r.code;
 }
 
-static double seconds_now(void)
-{
-	struct timespec ts;
-
-	timespec_get(&ts, TIME_UTC);
-	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
-
 /* Until the daemon is gone or the user has seen enough. */
 static int watch(const struct arguments *a, const struct uw_ctl_stats *ask, struct uw_reply *former)
 {
 	struct uw_show_stats how = { .all = a->all, .former = former };
-	double then = seconds_now(), now;
+	uint64_t then = uw_transport_clock(), now;
 	struct uw_reply r;
 
 	for (;;) {
@@ -161,8 +152,8 @@ static int watch(const struct arguments *a, const struct uw_ctl_stats *ask, stru
 		uw_client_ask(a->socket, UW_CTL_STATS, ask, sizeof(*ask), &r);
 		if (failed(&r, a))
 			break;
-		now = seconds_now();
-		how.seconds = now > then ? now - then : 1;
+		now = uw_transport_clock();
+		how.seconds = (double)(now - then) / 1e9;
 		then = now;
 		fputs("\033[H\033[2J", stdout); /* ECMA-48: cursor home, erase page */
 		uw_show_stats(&r, &how);

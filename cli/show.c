@@ -297,7 +297,7 @@ static void vm_text(const struct uw_ctl_vm *v)
 	printf(", %u MiB%s\n", v->size >> 20,
 	       v->link & UW_LINK_DOORBELL ? "" : ", both sides poll: no doorbell, no interrupt");
 	printf("  %u of %u transfers, %u of %u ports; polls %u us after activity\n", v->transfers, v->transfers_max,
-	       v->devices, v->usb2_ports + v->usb3_ports, v->poll / 1000);
+	       v->devices, (uint32_t)v->usb2_ports + v->usb3_ports, v->poll / 1000);
 }
 
 static uint32_t ports_text(const struct uw_reply *r, uint32_t i)

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #define SYSTEM_SOCKET "/run/usbwarp/control.sock"
@@ -118,4 +119,12 @@ bool uw_transport_receive(void *bytes, uint32_t count, uint32_t patience)
 void uw_transport_pause(uint32_t milliseconds)
 {
 	poll(NULL, 0, (int)milliseconds);
+}
+
+uint64_t uw_transport_clock(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
 }

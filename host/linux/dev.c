@@ -340,6 +340,7 @@ static void attach(struct uw_dev *dev, struct uw_outcome *outcome)
 static void finish_open(struct uw_dev *dev)
 {
 	struct uw_outcome outcome = { .status = UW_CTL_OK };
+	struct uw_devs *devs = dev->all;
 
 	dev->link->dirty = true;
 	if (dev->opened) {
@@ -353,12 +354,12 @@ static void finish_open(struct uw_dev *dev)
 	}
 	uw_log(outcome.status ? UW_LOG_WARNING : UW_LOG_INFO, "%s", outcome.text);
 	if (!outcome.status && !dev->restored)
-		dev->all->changed(dev->all);
+		devs->changed(devs);
 	tell_asker(dev, &outcome);
 	if (!outcome.status)
 		return;
-	let_go(dev);
-	dev->all->changed(dev->all);
+	let_go(dev); /* a real one is no more */
+	devs->changed(devs);
 }
 
 static void run_open(struct uw_job *job)

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
 """The control socket: what it answers, and that malformed, hostile and impatient clients harm nobody."""
+import grp
 import os
 import random
 import socket
@@ -231,26 +232,52 @@ def too_many_clients_are_told_so():
             c.__exit__()
 
 
+def as_stranger(groups, verdict):
+    """Runs verdict in a process without any right but these groups; its result. Only root can become a stranger."""
+    pid = os.fork()
+    if not pid:
+        good = False
+        try:
+            os.setgroups(groups)
+            os.setgid(12345)
+            os.setuid(12345)
+            good = verdict()
+        finally:
+            os._exit(0 if good else 1)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
 @case
 def strangers_are_refused():
+    def refused():
+        with Control(d) as c:
+            status, said, _ = c.answer(0)
+            return status == DENIED and "usbwarp" in said and c.closed()
+
     if os.geteuid():
-        return  # only root can become a stranger
+        return
     with bound_daemon() as d:
         os.chmod(d.control, 0o666)
-        pid = os.fork()
-        if not pid:
-            code = 1
-            try:
-                os.setgroups([])
-                os.setgid(12345)
-                os.setuid(12345)
-                with Control(d) as c:
-                    status, said, _ = c.answer(0)
-                    code = 0 if status == DENIED and "usbwarp" in said and c.closed() else 2
-            finally:
-                os._exit(code)
-        equal(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 0, "the stranger's verdict")
+        equal(as_stranger([], refused), True, "a stranger was refused")
         equal(d.cli("list")[1], "", "root")
+
+
+@case
+def members_of_the_group_are_served():
+    def served():
+        with Control(d) as c:
+            return c.ask(LIST)[0] == OK
+
+    if os.geteuid():
+        return
+    with bound_daemon(options=["--group", "daemon"]) as d:
+        gid = grp.getgrnam("daemon").gr_gid
+        equal((os.stat(d.control).st_gid, os.stat(d.control).st_mode & 0o777), (gid, 0o660), "group and mode")
+        equal(as_stranger([54321, gid], served), True, "a member was served")
+        try:
+            equal(as_stranger([54321], served), False, "somebody else was not")
+        finally:
+            equal(d.cli("list")[1], "", "root")
 
 
 @case

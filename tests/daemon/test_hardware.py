@@ -83,6 +83,15 @@ def lists_and_refusals():
         bus_id = bound_storage(both)
         holds(refused(both, f"bind {bus_id}"), "bound to VM vm1 already")
         holds(both.cli("status"), bus_id, "46f4:0001", "kernel memory", "both sides poll")
+        # Another program that has claimed the device makes the bind fail, and nothing else.
+        other = both.guest.start("usbwarpd --control /run/other.sock --usb yes --vm other:socket=/run/o.sock")
+        both.guest.wait_for("usbwarp --socket /run/other.sock status")
+        done = both.guest.run(f"usbwarp --socket /run/other.sock bind {bus_id} 2>&1", timeout=60, check=False)
+        equal(done.code, 1, done.out)
+        holds(done.out, "cannot be opened", "another program uses it")
+        both.guest.run(f"usbwarp --socket /run/other.sock list | grep {bus_id}")
+        other.kill(15)
+        assert "Sanitizer" not in other.wait(60).out, other.out
         both.cli(f"unbind {bus_id}")
         both.guest.wait_for(f"test -z \"$({find_disk()})\" && ls -d /sys/block/sd*")  # its own driver has it back
         finish(both)

@@ -52,6 +52,11 @@ void uw_transport_pause(uint32_t milliseconds)
 	(void)milliseconds;
 }
 
+uint64_t uw_transport_clock(void)
+{
+	return 0;
+}
+
 static void say_header(uint16_t type, uint32_t length, uint16_t version)
 {
 	const struct uw_ctl_header header = {
