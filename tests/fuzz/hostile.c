@@ -1,0 +1,519 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A hostile guest against the host's end of a session. Each vector's answers are compared with what it states; then the
+ * session must still serve, or recover by the protocol; another session beside it must not have noticed anything.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "player.h"
+#include "race.h"
+
+#define REGION (4u << 20)
+#define DISTINCT 8192u
+
+struct test {
+	struct player guest;   /* the hostile one */
+	struct player other;   /* a well-behaved one beside it, with a transfer in flight */
+	uint32_t other_epoch;
+	const char *name;
+	uint64_t passed, failed;
+	bool good;             /* the vector at hand */
+	struct vec *seen;      /* distinct vectors, without their names */
+	uint32_t distinct;
+	uint32_t old[VEC_STEPS]; /* words to be put back */
+	uint32_t open[VEC_STEPS]; /* ids in flight */
+	uint32_t opens;
+	uint32_t raced[2];     /* rounds of double fetches that ended as the first value has it, and as the second */
+};
+
+static void wrong(struct test *t, const char *what)
+{
+	if (t->good)
+		printf("FAIL %s: %s (phase %d, epoch %u of %u)\n", t->name, what, t->guest.h->phase, t->guest.epoch,
+		       t->guest.h->epoch);
+	t->good = false;
+}
+
+static void must(struct test *t, bool ok, const char *what)
+{
+	if (!ok)
+		wrong(t, what);
+}
+
+static void count(struct test *t)
+{
+	if (t->good)
+		t->passed++;
+	else
+		t->failed++;
+}
+
+/* ---- coming to the state that a vector starts from ---- */
+
+static void come_to(struct test *t, enum vec_state state)
+{
+	struct player *p = &t->guest;
+	struct uw_slot bye = { .type = UW_SUB_BYE };
+	const struct uw_slot *a;
+
+	if (state == VEC_RUN && p->h->phase == UW_PHASE_RUN && p->h->epoch == p->epoch)
+		return;
+	must(t, player_renew(p), "no new epoch for a new incarnation");
+	if (state == VEC_OFFER)
+		return;
+	player_echo(p);
+	must(t, p->h->phase == UW_PHASE_GREET, "the echo is not seen");
+	if (state == VEC_GREET)
+		return;
+	must(t, player_greet(p), "not welcome");
+	if (state == VEC_RUN)
+		return;
+	player_send(p, &bye);
+	player_settle(p);
+	a = player_take(p);
+	must(t, a && a->type == UW_COMP_BYE && p->answers == 2, "bye is not answered");
+}
+
+/* ---- one step ---- */
+
+static void apply(struct test *t, const struct vec_step *s, uint32_t index)
+{
+	struct player *p = &t->guest;
+	struct uw_guest_page *page = player_page(p);
+
+	if (s->kind == STEP_SEND) {
+		player_send(p, &s->slot);
+	} else if (s->kind == STEP_WORD) {
+		t->old[index] = uw_read32((void *)(p->view + s->at));
+		player_word(p, s->at, s->value);
+	} else if (s->kind == STEP_CONSUMED) {
+		uw_write32(&page->hot.consumed, p->pos + s->value);
+	} else if (s->kind == STEP_INCARNATION) {
+		p->incarnation += s->value;
+		uw_release32(&page->incarnation, p->incarnation);
+	} else if (s->kind == STEP_ECHO) {
+		uw_release32(&page->epoch, p->h->epoch + s->value);
+	}
+	if (s->kind != STEP_MORE)
+		player_settle(p);
+}
+
+static void compare_stats(struct test *t, const struct vec_step *s, const struct uw_slot *a)
+{
+	uint32_t first = s->slot.u.stats_request.first;
+	uint32_t left = first < UW_STAT_COUNT ? UW_STAT_COUNT - first : 0;
+
+	must(t, a->u.stats.first == first && a->u.stats.total == UW_STAT_COUNT, "other counters than asked for");
+	must(t, a->u.stats.count == uw_min(left, UW_STATS_PER_MESSAGE), "another number of counters");
+}
+
+static void compare(struct test *t, const struct vec_step *s, const struct uw_slot *a)
+{
+	static const uint8_t types[] = { [EXPECT_COMPLETE] = UW_COMP_COMPLETE, [EXPECT_WELCOME] = UW_COMP_WELCOME,
+					 [EXPECT_STATS] = UW_COMP_STATS, [EXPECT_BYE] = UW_COMP_BYE };
+
+	if (!a || a->type != types[s->expect]) {
+		wrong(t, a ? "an answer of another type" : "no answer");
+		return;
+	}
+	if (s->expect == EXPECT_WELCOME) {
+		must(t, !a->id && a->u.welcome.status == s->status, "another status");
+		must(t, a->u.welcome.epoch == t->guest.epoch, "another epoch in the welcome");
+		must(t, a->u.welcome.version == (s->status ? 0 : UW_VERSION), "another version");
+		must(t, a->u.welcome.features == (s->status ? 0 : s->slot.u.hello.features), "other features");
+	} else if (s->expect == EXPECT_BYE) {
+		must(t, !a->id, "a bye with an id");
+	} else {
+		must(t, a->id == s->id, "another id");
+		if (s->expect == EXPECT_STATS) {
+			compare_stats(t, s, a);
+			return;
+		}
+		must(t, a->u.complete.status == s->status, "another status");
+		must(t, a->u.complete.why == s->why, "another reason");
+		must(t, a->u.complete.actual == s->actual, "another number of bytes");
+		must(t, !a->u.complete.errors, "packets with errors");
+	}
+}
+
+/* A submission that got no answer at once must be with its device, and be answered once when it ends. */
+static void note_open(struct test *t, const struct vec_step *s)
+{
+	uint32_t i;
+
+	if (s->kind == STEP_SEND && s->slot.type == UW_SUB_SUBMIT && s->expect == EXPECT_NOTHING)
+		t->open[t->opens++] = s->id;
+	for (i = 0; s->expect == EXPECT_COMPLETE && i < t->opens; i++)
+		if (t->open[i] == s->id)
+			t->open[i] = t->open[--t->opens];
+}
+
+static void one_step(struct test *t, const struct vec_step *s, uint32_t index)
+{
+	struct player *p = &t->guest;
+	uint64_t rejected = p->h->counters.value[UW_STAT_rejected];
+	uint32_t epoch = p->h->epoch;
+
+	if (s->kind != STEP_MORE)
+		must(t, p->taken == p->answers, "more answers than expected");
+	apply(t, s, index);
+	if (s->expect == EXPECT_EPOCH) {
+		must(t, p->h->epoch != epoch && p->h->phase == UW_PHASE_OFFER, "no new epoch");
+		must(t, ((struct uw_host_page *)(void *)p->view)->head.epoch == p->h->epoch, "the epoch is not published");
+		must(t, !p->idle_count && !p->h->active, "a transfer of the old epoch is still with its device");
+		must(t, p->taken == p->answers, "an answer besides");
+		t->opens = 0;
+		return;
+	}
+	must(t, p->h->epoch == epoch, "a new epoch");
+	if (s->expect > EXPECT_UNREAD)
+		compare(t, s, player_take(p));
+	else
+		must(t, p->h->counters.value[UW_STAT_rejected] - rejected == (s->expect == EXPECT_COUNTED), "miscounted");
+	note_open(t, s);
+}
+
+/* ---- afterwards ---- */
+
+/* Everything in flight is cancelled and answered once. */
+static void end_open(struct test *t)
+{
+	struct player *p = &t->guest;
+	const struct uw_slot *a;
+	struct uw_slot s;
+
+	must(t, p->idle_count == t->opens, "another number of transfers with devices");
+	while (t->opens) {
+		vec_cancel(&s, t->open[--t->opens]);
+		p->answers = p->taken = 0;
+		player_send(p, &s);
+		player_settle(p);
+		a = player_take(p);
+		must(t, a && p->answers == 1 && a->type == UW_COMP_COMPLETE && a->id == s.id &&
+			a->u.complete.status == UW_ST_CANCELLED && !a->u.complete.actual, "a cancelled transfer's answer");
+	}
+}
+
+static void recover(struct test *t, enum vec_state after)
+{
+	struct player *p = &t->guest;
+	struct uw_slot hello;
+	const struct uw_slot *a;
+
+	if (after == VEC_CLOSED) { /* closed for good: until a new incarnation every hello is refused */
+		must(t, p->h->phase == UW_PHASE_CLOSED, "not closed");
+		vec_hello(&hello, 0);
+		p->answers = p->taken = 0;
+		player_send(p, &hello);
+		player_settle(p);
+		a = player_take(p);
+		must(t, a && a->type == UW_COMP_WELCOME && a->u.welcome.status == UW_ST_INVALID, "open again");
+	} else if (after == VEC_RUN) {
+		must(t, p->h->phase == UW_PHASE_RUN, "the session has ended");
+		end_open(t);
+	} else {
+		if (after == VEC_EPOCH && !p->incarnation)
+			must(t, player_renew(p), "no epoch for a guest that is back");
+		if (after != VEC_GREET)
+			player_echo(p);
+		must(t, p->h->phase == UW_PHASE_GREET, "no session can begin");
+		must(t, player_greet(p), "not welcome any more");
+	}
+	come_to(t, VEC_RUN);
+	must(t, player_probe(p), "the probe is not served");
+}
+
+static void witness(struct test *t)
+{
+	const struct uw_counters *c = &t->other.h->counters;
+
+	must(t, player_probe(&t->other) && player_clean(&t->other), "the other session's probe");
+	must(t, t->other.h->epoch == t->other_epoch && t->other.idle_count == 1, "the other session has noticed");
+	must(t, !c->value[UW_STAT_lies] && !c->value[UW_STAT_bad_tags] && !c->value[UW_STAT_rejected],
+	     "the other session counts faults");
+}
+
+static void put_back(struct test *t, const struct vec *v)
+{
+	const struct uw_submit *m;
+	uint32_t i = v->count;
+
+	while (i--) {
+		m = &v->step[i].slot.u.submit;
+		if (v->step[i].kind == STEP_WORD && v->after != VEC_EPOCH)
+			player_word(&t->guest, v->step[i].at, t->old[i]);
+		else if (v->step[i].slot.type == UW_SUB_SUBMIT && m->transfer == UW_ISOCH && !v->step[i].status &&
+			 v->step[i].expect == EXPECT_COMPLETE)
+			memset(t->guest.view + t->guest.l.data + m->table, 0, m->packets * sizeof(struct uw_packet));
+	}
+}
+
+static void remember(struct test *t, const struct vec *v)
+{
+	uint32_t i;
+
+	for (i = 0; i < t->distinct; i++)
+		if (!memcmp(&t->seen[i].state, &v->state, sizeof(*v) - offsetof(struct vec, state))) {
+			printf("the same twice: %s, %s\n", t->seen[i].name, v->name);
+			return;
+		}
+	if (t->distinct < DISTINCT)
+		t->seen[t->distinct++] = *v;
+}
+
+static void one_vector(void *context, const struct vec *v)
+{
+	struct test *t = context;
+	uint32_t i;
+
+	t->name = v->name;
+	t->good = true;
+	t->opens = 0;
+	come_to(t, v->state);
+	t->guest.answers = t->guest.taken = 0;
+	for (i = 0; i < v->count; i++)
+		one_step(t, &v->step[i], i);
+	must(t, t->guest.taken == t->guest.answers, "an answer too many");
+	put_back(t, v);
+	must(t, player_clean(&t->guest), "bytes of data have changed that are nobody's");
+	recover(t, v->after);
+	must(t, player_clean(&t->guest), "the recovery has changed bytes of data");
+	must(t, !t->guest.faults, "a broken promise");
+	t->guest.faults = 0;
+	witness(t);
+	remember(t, v);
+	count(t);
+	if (!t->good && !player_renew(&t->guest))
+		exit(1);
+}
+
+/* ---- floods ---- */
+
+static void begin_slot_stats(struct uw_slot *s, uint32_t id)
+{
+	memset(s, 0, sizeof(*s));
+	s->type = UW_SUB_STATS;
+	s->id = id;
+}
+
+static void begin(struct test *t, const char *name)
+{
+	t->name = name;
+	t->good = true;
+	t->opens = 0;
+	come_to(t, VEC_RUN);
+	t->guest.answers = t->guest.taken = 0;
+}
+
+static void finish(struct test *t)
+{
+	must(t, player_renew(&t->guest), "no new epoch");
+	must(t, !t->guest.idle_count, "a transfer is left with its device");
+	come_to(t, VEC_RUN);
+	must(t, player_probe(&t->guest), "the probe is not served");
+	memset(t->guest.view + t->guest.l.data, 0, t->guest.l.data_size);
+	t->guest.writes = 0;
+	must(t, !t->guest.faults, "a broken promise");
+	t->guest.faults = 0;
+	witness(t);
+	count(t);
+}
+
+/* Idle transfers until there is no more room: exactly as many as the shares allow, then BUSY for each. */
+static void flood_table(struct test *t, uint8_t endpoint, uint32_t expected)
+{
+	struct player *p = &t->guest;
+	uint32_t i, busy = 0, other = 0;
+	const struct uw_slot *a;
+	struct uw_slot s;
+
+	for (i = 0; i < p->l.transfers; i++) {
+		vec_bulk(&s, UW_ID(i, 1), 1, endpoint, VEC_DATA, VEC_LENGTH);
+		if (endpoint == 2) {
+			s.u.submit.transfer = UW_ISOCH;
+			s.u.submit.table = VEC_TABLE;
+			s.u.submit.packets = 1;
+			s.u.submit.interval = 1;
+		}
+		player_send(p, &s);
+		player_settle(p);
+		p->answers = uw_min(p->answers, 1);
+		p->taken = 0;
+		a = player_take(p);
+		busy += a && a->id == s.id && a->u.complete.status == UW_ST_BUSY;
+		other += a && a->u.complete.status != UW_ST_BUSY;
+		p->answers = 0;
+	}
+	must(t, p->idle_count == expected, "another number of transfers than the table has room for");
+	must(t, busy == p->l.transfers - expected && !other, "what is beyond is not refused as busy");
+}
+
+static void floods(struct test *t)
+{
+	const struct uw_layout *l = &t->guest.l;
+	uint32_t common = l->transfers - uw_layout_ports(l) * (l->share + 2u);
+
+	begin(t, "a table full of idle transfers");
+	flood_table(t, 0x82, common + l->share);
+	finish(t);
+	begin(t, "isochronous transfers beyond their limit");
+	flood_table(t, 2, l->isoch_max);
+	finish(t);
+}
+
+/* Answers that nobody reads are kept, each in its entry, and come when there is room: in order, once each. */
+static void parked(struct test *t)
+{
+	struct player *p = &t->guest;
+	uint32_t i, sent = 0, before;
+	const struct uw_slot *a;
+	struct uw_slot s;
+
+	begin(t, "completions that nobody reads");
+	p->deaf = true;
+	for (i = 0; i < 40 * p->l.sub_slots; i++) {
+		before = p->h->rx.pos;
+		if (p->head - before < p->l.sub_slots) {
+			vec_bulk(&s, UW_ID(8 + sent, 1), 1, 0x81, VEC_DATA, 4);
+			player_send(p, &s);
+			sent++;
+		}
+		player_settle(p);
+		if (p->head - p->h->rx.pos == p->l.sub_slots)
+			break;
+	}
+	must(t, p->head - p->h->rx.pos == p->l.sub_slots, "it reads on though it cannot answer");
+	must(t, p->h->tx.head - p->h->tx.peer == p->l.comp_slots, "the ring is not full");
+	p->deaf = false;
+	player_settle(p);
+	for (i = 0; i < sent && (a = player_take(p)); i++)
+		must(t, a->id == UW_ID(8 + i, 1) && !a->u.complete.status && a->u.complete.actual == 4, "another answer");
+	must(t, i == sent && p->taken == p->answers, "not one answer for each");
+	finish(t);
+
+	begin(t, "idle transfers cancelled into a full ring");
+	for (i = 0; i < 100; i++) {
+		vec_bulk(&s, UW_ID(8 + i, 1), 1, 0x82, VEC_DATA, 4);
+		player_send(p, &s);
+		player_settle(p);
+	}
+	p->deaf = true;
+	for (i = 0; i < p->l.comp_slots; i++) {
+		begin_slot_stats(&s, UW_ID(500, i));
+		player_send(p, &s);
+		player_settle(p);
+	}
+	uw_host_detach(p->h, 1, p->now);
+	player_settle(p);
+	must(t, !uw_list_empty(&p->h->parked) && !p->h->active, "nothing is parked");
+	p->deaf = false;
+	player_settle(p);
+	must(t, p->answers == 100u + p->l.comp_slots && uw_list_empty(&p->h->parked), "not one answer for each");
+	uw_host_attach(p->h, 1, UW_SPEED_HIGH, p->now);
+	player_settle(p);
+	finish(t);
+
+	begin(t, "a guest that never reads is given up");
+	p->deaf = true;
+	begin_slot_stats(&s, UW_ID(500, 1));
+	player_send(p, &s);
+	player_settle(p);
+	before = p->h->epoch;
+	p->now += 31000 * UW_MS;
+	player_settle(p);
+	must(t, p->h->epoch != before && p->h->orphan, "it keeps its devices");
+	p->deaf = false;
+	finish(t);
+}
+
+/* Incarnations and echoes as fast as can be, cancels without end: nothing grows, nothing stays. */
+static void storms(struct test *t)
+{
+	struct player *p = &t->guest;
+	struct uw_slot s;
+	uint32_t i;
+
+	begin(t, "a thousand incarnations");
+	for (i = 0; i < 1000; i++)
+		must(t, player_renew(p), "no new epoch");
+	finish(t);
+	begin(t, "a thousand cancels of one transfer, unread");
+	vec_bulk(&s, VEC_ID, 1, 0x82, VEC_DATA, 4);
+	player_send(p, &s);
+	player_settle(p);
+	vec_cancel(&s, UW_ID(7, 9));
+	for (i = 0; i < 1000; i++) {
+		player_send(p, &s);
+		player_settle(p);
+	}
+	must(t, p->idle_count == 1 && !p->answers, "a cancel of another use reached the device");
+	finish(t);
+	begin(t, "a ring with more than one lap in one go");
+	vec_cancel(&s, UW_ID(7, 9));
+	for (i = 0; i < p->l.sub_slots + 1u; i++)
+		player_send(p, &s);
+	i = p->h->epoch;
+	player_settle(p);
+	must(t, p->h->epoch != i, "an overwritten message is taken for another");
+	finish(t);
+}
+
+/* ---- both at once ---- */
+
+static void race_one(struct test *t, const struct race *r)
+{
+	char text[64];
+
+	snprintf(text, sizeof(text), "double fetch of %s", r->name);
+	begin(t, text);
+	must(t, race_run(&t->guest, r, t->raced), "an answer that neither value explains");
+	if (t->guest.h->phase != UW_PHASE_RUN)
+		must(t, player_renew(&t->guest), "no new epoch");
+	finish(t);
+}
+
+/* The session beside: running, with a transfer that waits for ever. */
+static bool other_begin(struct player *p)
+{
+	struct uw_slot s;
+
+	if (!player_renew(p))
+		return false;
+	player_echo(p);
+	if (!player_greet(p))
+		return false;
+	vec_bulk(&s, VEC_ID, 1, 0x82, VEC_DATA, VEC_LENGTH);
+	player_send(p, &s);
+	player_settle(p);
+	return p->h->phase == UW_PHASE_RUN && p->idle_count == 1;
+}
+
+int main(void)
+{
+	static struct test t;
+	const struct race *r;
+	uint32_t count = 0, i;
+
+	t.seen = calloc(DISTINCT, sizeof(*t.seen));
+	t.name = "start";
+	t.good = true;
+	player_init(&t.guest, REGION, 64, 0u - 40);
+	player_init(&t.other, REGION, 16, 5);
+	come_to(&t, VEC_RUN);
+	must(&t, other_begin(&t.other), "the other session does not begin");
+	t.other_epoch = t.other.h->epoch;
+
+	vec_each(&t.guest.l, one_vector, &t);
+	floods(&t);
+	parked(&t);
+	storms(&t);
+	r = race_table(&count);
+	for (i = 0; i < count; i++)
+		race_one(&t, &r[i]);
+	must(&t, !t.other.faults, "a promise to the other session is broken");
+	printf("%u distinct vectors from tables, %u double fetches (%u rounds saw the first value, %u the second)\n", t.distinct,
+	       count, t.raced[0], t.raced[1]);
+	printf("%llu passed, %llu failed\n", (unsigned long long)t.passed, (unsigned long long)t.failed);
+	return t.failed || !t.good;
+}
