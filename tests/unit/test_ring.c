@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "ring.h"
+#include "spin.h"
 
 #define SLOTS 16u
 
@@ -141,6 +142,7 @@ static void test_what_does_not_belong(void **state)
 		/* What is no silence keeps the reader awake, so that it is dealt with. */
 		open_ring(&r, 100);
 		r.slots[100 % SLOTS].tag = cases[i].tag;
+		assert_int_equal(uw_rx_ready(&r.rx), cases[i].tag != 101 - SLOTS);
 		assert_int_equal(uw_rx_sleep(&r.rx), cases[i].tag == 101 - SLOTS);
 	}
 }
@@ -306,6 +308,26 @@ static void test_waiting_for_a_liar(void **state)
 	assert_int_equal(uw_tx_room(&r.tx), 0);
 }
 
+/* Polls in vain make polling rarer, up to a limit; one that paid makes it usual again. */
+static void test_spin_learns(void **state)
+{
+	struct uw_spin s = { 0, 0 };
+	uint32_t chances, polls, round, skipped;
+
+	(void)state;
+	for (round = 0, polls = 0, skipped = 0; round < 20; polls++, round++, skipped = 0) {
+		while (!uw_spin_begin(&s))
+			skipped++;
+		assert_int_equal(skipped, round < 11 ? (1u << round) - 1 : UW_SPIN_SKIP);
+		uw_spin_end(&s, false);
+	}
+	for (chances = 0; !uw_spin_begin(&s); chances++)
+		;
+	assert_int_equal(chances, UW_SPIN_SKIP);
+	uw_spin_end(&s, true);
+	assert_true(uw_spin_begin(&s));
+}
+
 static void test_list(void **state)
 {
 	struct uw_list head, a, b;
@@ -338,6 +360,7 @@ int main(void)
 		cmocka_unit_test(test_a_producer_without_room_is_kicked),
 		cmocka_unit_test(test_waiting_for_more_than_one_slot),
 		cmocka_unit_test(test_waiting_for_a_liar),
+		cmocka_unit_test(test_spin_learns),
 		cmocka_unit_test(test_list),
 	};
 

@@ -229,6 +229,37 @@ static void test_a_bye_ends_what_waits_with_a_device(void **state)
 	assert_int_equal(uw_read32(&g.own->incarnation), 0);
 }
 
+/* The epoch to be left ends by itself: then it has been left, and nobody waits for the answer to the bye. */
+static void test_a_bye_overtaken_by_an_epoch(void **state)
+{
+	struct uw_urb u;
+	struct uw_ep ep;
+	bool down;
+
+	(void)state;
+	for (down = false;; down = true) {
+		answer_at_once = false;
+		uw_ep_init(&ep, FULL_SPEED_PORT, 0x81, UW_BULK, 64);
+		enqueue(&u, &ep, 64);
+		turns(2);
+		uw_guest_end(&g, now);
+		if (down)
+			uw_host_stop(&h, now);
+		h.fault = true;
+		host_turn();
+		assert_false(uw_guest_ended(&g));
+		host_turn();
+		guest_turn();
+		assert_true(uw_guest_ended(&g));
+		assert_int_equal(u.status, UW_ST_NO_DEVICE);
+		if (down)
+			break;
+		uw_guest_begin(&g, now);
+		turns(4);
+		assert_int_equal(g.phase, UW_GUEST_RUN);
+	}
+}
+
 /* The transfer ends outside of a poll; the owner then asks whether it may sleep. */
 static void test_the_host_stays_awake_for_a_bye(void **state)
 {
@@ -740,6 +771,7 @@ int main(void)
 		TEST(test_names_and_features_are_agreed),
 		TEST(test_all_counters_of_the_host_arrive),
 		TEST(test_a_bye_ends_what_waits_with_a_device),
+		TEST(test_a_bye_overtaken_by_an_epoch),
 		TEST(test_the_host_stays_awake_for_a_bye),
 		TEST(test_the_host_stays_awake_for_a_device),
 		TEST(test_events_wait_for_the_last_one),
