@@ -169,6 +169,11 @@ bool uw_rx_tell(struct uw_rx *rx)
 	return uw_passed(rx->pos, before, uw_read32(&rx->theirs->space));
 }
 
+void uw_rx_stay_awake(struct uw_rx *rx)
+{
+	uw_write32(&rx->own->wake, rx->pos - 1);
+}
+
 bool uw_rx_sleep(struct uw_rx *rx)
 {
 	uw_write32(&rx->own->wake, rx->pos);

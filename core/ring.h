@@ -57,6 +57,8 @@ UW_MUST_CHECK enum uw_rx_result uw_rx_get(struct uw_rx *rx, struct uw_slot *copy
 UW_MUST_CHECK bool uw_rx_ready(const struct uw_rx *rx);
 /* Once per batch: publishes the consumed position. True: the peer waits for room and must be kicked. */
 UW_MUST_CHECK bool uw_rx_tell(struct uw_rx *rx);
+/* While polling: asks for no kick. Until the next uw_rx_sleep somebody must look by himself. */
+void uw_rx_stay_awake(struct uw_rx *rx);
 /* Before sleeping: asks for a kick with the next message, then looks again. False: there is something, do not sleep. */
 UW_MUST_CHECK bool uw_rx_sleep(struct uw_rx *rx);
 

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The way to the host: BARs, doorbell, interrupts, and polling where there are none. */
+#include <linux/interrupt.h>
 #include <linux/io.h>
+#include <linux/kthread.h>
 #include <linux/ktime.h>
 #include <linux/module.h>
+#include <linux/sched.h>
 #include <linux/slab.h>
 
 #include "usbwarp.h"
@@ -27,9 +30,9 @@ static unsigned int poll_idle_ms = 100;
 module_param(poll_idle_ms, uint, 0644);
 MODULE_PARM_DESC(poll_idle_ms, "Without interrupts: milliseconds between looks when nothing is in flight (default 100)");
 
-static unsigned int spin_us = 50;
+static unsigned int spin_us = 100;
 module_param(spin_us, uint, 0644);
-MODULE_PARM_DESC(spin_us, "With interrupts: microseconds to poll for an answer after a submission, while that pays (default 50, 0 never)");
+MODULE_PARM_DESC(spin_us, "With interrupts: microseconds to poll for an answer after a submission, while that pays (default 100, 0 never)");
 
 /* ---- mapping ---- */
 
@@ -205,17 +208,16 @@ static u64 next_look(struct uw_dev *d, u64 now)
 	return now + max_t(u64, min(wait, limit), max(poll_min_us, 1u) * 1000ull);
 }
 
-/* Has something been submitted whose answer is worth polling for? The round that polls runs when the submitter has
- * nothing more to do: it is a softirq, which from process context waits for its thread. */
+/* Has something been submitted whose answer is worth polling for? */
 static bool begin_spin(struct uw_dev *d)
 {
 	struct uw_link *link = &d->link;
 
 	lockdep_assert_held(&d->lock);
-	if (!link->vectors || link->spun_at == d->g.tx.head || !READ_ONCE(spin_us))
+	if (!link->poller || link->spun_at == d->g.tx.head || link->spinning || !READ_ONCE(spin_us))
 		return false;
 	link->spun_at = d->g.tx.head;
-	link->spinning = link->spinning || uw_spin_begin(&link->spin);
+	link->spinning = uw_spin_begin(&link->spin);
 	return link->spinning;
 }
 
@@ -237,7 +239,7 @@ void uw_link_push(struct uw_dev *d)
 	if (must_kick)
 		kick(&d->link);
 	if (spin)
-		uw_link_wake(d);
+		wake_up_process(d->link.poller);
 }
 
 /* The end of a round: another one, or sleep until something happens. */
@@ -284,21 +286,15 @@ static u32 serve(struct uw_dev *d)
 	return count;
 }
 
-/* Polls for an answer while the host, which was not asked to interrupt, works on it. Only rounds read the ring, and
- * there is one at a time, so looking at it needs no lock. */
-static bool spin(struct uw_dev *d)
+/* Softirq context, one at a time. */
+static void service(struct uw_bh *bh)
 {
-	u64 until = ktime_get_ns() + READ_ONCE(spin_us) * 1000ull;
-	unsigned long flags;
-	bool paid;
+	struct uw_dev *d = container_of(bh, struct uw_dev, link.bh);
 
-	while (!(paid = uw_rx_ready(&d->g.rx)) && ktime_get_ns() < until && !READ_ONCE(d->link.stopped))
-		cpu_relax();
-	spin_lock_irqsave(&d->lock, flags);
-	uw_spin_end(&d->link.spin, paid);
-	spin_unlock_irqrestore(&d->lock, flags);
-	return paid;
+	rest(d, serve(d));
 }
+
+/* ---- polling with interrupts ---- */
 
 static bool take_spinning(struct uw_dev *d)
 {
@@ -308,19 +304,76 @@ static bool take_spinning(struct uw_dev *d)
 	spin_lock_irqsave(&d->lock, flags);
 	spinning = d->link.spinning && d->g.phase == UW_GUEST_RUN;
 	d->link.spinning = false;
+	if (spinning)
+		uw_rx_stay_awake(&d->g.rx);
 	spin_unlock_irqrestore(&d->lock, flags);
 	return spinning;
 }
 
-/* Softirq context, one at a time. */
-static void service(struct uw_bh *bh)
+static void end_spin(struct uw_dev *d, bool paid)
 {
-	struct uw_dev *d = container_of(bh, struct uw_dev, link.bh);
-	u32 count = serve(d);
+	unsigned long flags;
 
-	if (take_spinning(d) && !count && spin(d))
-		count = serve(d);
-	rest(d, count);
+	spin_lock_irqsave(&d->lock, flags);
+	uw_spin_end(&d->link.spin, paid);
+	spin_unlock_irqrestore(&d->lock, flags);
+}
+
+/*
+ * Looks for an answer while the host, asked not to interrupt, works on it. Whoever else wants this processor gets it
+ * at once, but not before a round has asked for interrupts again: hence no preemption, and the round in the end. Only
+ * rounds take from the ring, so looking at it needs no lock; at worst it tells of an epoch that is over.
+ */
+static void spin(struct uw_dev *d)
+{
+	bool paid = false;
+	u64 until;
+
+	local_bh_disable();
+	if (take_spinning(d)) {
+		until = ktime_get_ns() + READ_ONCE(spin_us) * 1000ull;
+		while (!paid && ktime_get_ns() < until && !need_resched() && !local_softirq_pending()) {
+			cpu_relax();
+			paid = uw_rx_ready(&d->g.rx);
+		}
+		end_spin(d, paid || need_resched() || local_softirq_pending());
+		uw_link_wake(d);
+	}
+	local_bh_enable();
+}
+
+/* At the lowest priority: it runs when the submitter, and everybody else, waits. */
+static int poller(void *data)
+{
+	struct uw_dev *d = data;
+
+	for (;;) {
+		set_current_state(TASK_IDLE);
+		if (kthread_should_stop())
+			break;
+		if (!READ_ONCE(d->link.spinning))
+			schedule();
+		__set_current_state(TASK_RUNNING);
+		spin(d);
+		cond_resched();
+	}
+	__set_current_state(TASK_RUNNING);
+	return 0;
+}
+
+/* Fails softly: polling saves time, but nothing depends on it. */
+static void start_poller(struct uw_dev *d)
+{
+	struct task_struct *task;
+
+	if (!d->link.vectors)
+		return;
+	task = kthread_create(poller, d, "usbwarp/%s", pci_name(d->pdev));
+	if (IS_ERR(task))
+		return;
+	set_user_nice(task, MAX_NICE);
+	wake_up_process(task);
+	d->link.poller = task;
 }
 
 /* ---- interrupts ---- */
@@ -365,6 +418,7 @@ int uw_link_start(struct uw_dev *d)
 	}
 	pci_set_master(d->pdev); /* an interrupt message is a write of the device */
 	get_vectors(d);
+	start_poller(d);
 	dev_info(&d->pdev->dev, "region of %u MiB, %s; %s\n", d->g.layout.size >> 20, uw_link_mapping(link),
 		 link->vectors ? "interrupts" : "no interrupts, so this driver polls");
 	return 0;
@@ -379,6 +433,8 @@ void uw_link_stop(struct uw_dev *d)
 	spin_lock_irqsave(&d->lock, flags);
 	WRITE_ONCE(link->stopped, true);
 	spin_unlock_irqrestore(&d->lock, flags);
+	if (link->poller)
+		kthread_stop(link->poller);
 	free_vectors(d);
 	hrtimer_cancel(&link->timer);
 	uw_bh_kill(&link->bh);

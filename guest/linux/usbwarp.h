@@ -39,9 +39,10 @@ struct uw_link {
 	u64 timer_at;            /* dev->lock: when the timer was last set to fire */
 	u64 active_at;           /* dev->lock: when there last was something to do */
 	atomic_t interrupts;     /* since the last service */
+	struct task_struct *poller; /* NULL: this link polls anyway */
 	struct uw_spin spin;     /* dev->lock */
 	u32 spun_at;             /* dev->lock: position of the submission ring when polling was last considered */
-	bool spinning;           /* dev->lock: the next round polls for the answer */
+	bool spinning;           /* dev->lock: the poller has been asked to poll */
 	bool stopped;
 };
 
