@@ -7,7 +7,7 @@ set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 newest=$(find /usr/src /lib/modules -maxdepth 1 -name 'linux-headers-*-amd64' | sort -V | tail -n 1)
 kernel=$(realpath "${1:-${newest:-/lib/modules/$(uname -r)/build}}")
-out=${2:-$root/build/module}
+out=$(realpath -m "${2:-$root/build/module}")
 if [ $# -gt 2 ]; then shift 2; else shift $#; fi
 
 if [ ! -e "$kernel/Makefile" ]; then

@@ -40,6 +40,7 @@ packages()
 		debug  flex                  the debug kernel's configuration language
 		debug  bison                 the same
 		debug  bc                    the debug kernel's time constants
+		debug  mmdebstrap            a chroot for kernels that want a newer compiler
 		debug  libelf-dev            the debug kernel's objtool
 	EOF
 }
