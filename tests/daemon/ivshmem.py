@@ -128,6 +128,7 @@ class Driver:
     def __enter__(self):
         size = os.fstat(self.qemu.memory).st_size
         self.memory = mmap.mmap(self.qemu.memory, size)
+        self.words = memoryview(self.memory).cast("I")
         self.layout = Layout(self.memory)
         equal(self.layout.size, size, "size of the region")
         equal(self.layout.doorbell, self.qemu.host << 16, "doorbell value")
@@ -136,15 +137,16 @@ class Driver:
 
     def __exit__(self, *exc):
         self.put(self.layout.guest_page, 0)
+        self.words.release()
         self.memory.close()
 
-    # Words of shared memory
+    # Words of shared memory, each read and written as a whole: struct would do it byte by byte
 
     def get(self, at):
-        return struct.unpack_from("<I", self.memory, at)[0]
+        return self.words[at // 4]
 
     def put(self, at, value):
-        struct.pack_into("<I", self.memory, at, value & 0xffffffff)
+        self.words[at // 4] = value & 0xffffffff
 
     def state(self):
         return self.get(HOST_STATE)
