@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The host's transfer table, between host.c and xfer.c: every accepted submission is an entry, and ends once. */
+/* Between host.c, hostmsg.c and xfer.c: the transfer table, in which every accepted submission ends once, and messages. */
 #ifndef UW_XFER_H
 #define UW_XFER_H
 
@@ -34,5 +34,12 @@ void uw_xfer_flush(struct uw_host *h);
 UW_MUST_CHECK bool uw_xfer_room(struct uw_host *h);
 /* Writes a completion that belongs to no entry; needs room. */
 void uw_host_put(struct uw_host *h, const struct uw_answer *a);
+
+/* Reads at most budget submissions and does what they say. Returns the number read. */
+uint32_t uw_host_read(struct uw_host *h, uint64_t now, uint32_t budget);
+/* Answers a bye once every transfer has been answered. */
+void uw_host_answer_bye(struct uw_host *h);
+/* At the start of a session every port with a device is news. */
+void uw_host_tell_all(struct uw_host *h);
 
 #endif
