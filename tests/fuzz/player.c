@@ -87,6 +87,20 @@ static void device_verb(struct player *p, struct uw_transfer_io *io)
 	complete(p, io, UW_ST_OK);
 }
 
+void player_complete(struct player *p, enum uw_status status, uint32_t actual)
+{
+	struct uw_list *node = uw_list_pop(&p->idle);
+	struct uw_transfer_io *io;
+
+	if (!node)
+		return;
+	io = UW_CONTAINER(node, struct uw_transfer_io, node);
+	uw_list_init(&io->node);
+	io->actual = actual;
+	p->idle_count--;
+	complete(p, io, status);
+}
+
 static void act(struct player *p, const struct uw_action *a)
 {
 	struct uw_list *node = p->idle.next, *next;
@@ -132,8 +146,10 @@ void player_send(struct player *p, const struct uw_slot *slot)
 	s.tag += p->head + 1;
 	memcpy((uint8_t *)to + 4, (uint8_t *)&s + 4, sizeof(s) - 4);
 	uw_release32(&to->tag, s.tag);
-	if (s.tag != empty_tag(p))
-		p->head++;
+	if (s.tag == empty_tag(p))
+		return;
+	p->head++;
+	p->asked += uw_ask_answered(s.type);
 }
 
 void player_word(struct player *p, uint32_t at, uint32_t value)
@@ -160,8 +176,10 @@ static void read_answer(struct player *p, const struct uw_slot *s)
 		ack.u.ack.port = s->u.event.port;
 		ack.u.ack.seq = s->u.event.seq;
 		player_send(p, &ack);
-	} else if (s->type != UW_COMP_EVENT && p->answers < PLAYER_ANSWERS) {
-		p->answer[p->answers++] = *s;
+	} else if (s->type != UW_COMP_EVENT) {
+		p->answered++;
+		if (p->answers < PLAYER_ANSWERS)
+			p->answer[p->answers++] = *s;
 	}
 }
 
@@ -216,6 +234,7 @@ static void take_epoch(struct player *p)
 	p->epoch = p->h->epoch;
 	p->head = p->pos = p->said = l->start;
 	p->answers = p->taken = 0;
+	p->asked = p->answered = 0;
 	uw_ring_clear((void *)(p->view + l->sub_ring), l->sub_slots, l->start);
 	memset(&player_page(p)->hot, 0, sizeof(player_page(p)->hot));
 	player_page(p)->hot.wake = player_page(p)->hot.consumed = l->start;
@@ -293,14 +312,31 @@ bool player_clean(struct player *p)
 
 /* ---- setting up ---- */
 
+void player_reset(struct player *p)
+{
+	struct uw_host_limits limits;
+
+	uw_list_init(&p->idle);
+	p->idle_count = p->writes = p->answers = p->taken = 0;
+	p->now = 0;
+	p->incarnation = p->epoch = 0;
+	p->use = 0;
+	p->deaf = p->keep_events = false;
+	memset(player_page(p), 0, UW_PAGE);
+	uw_host_limits_default(&limits);
+	limits.breaker.threshold = 0;
+	uw_host_init(p->h, &p->l, &limits, &p->mem, "host under test", 0, p->now);
+	uw_host_link(p->h, true, p->now);
+	uw_host_attach(p->h, 1, UW_SPEED_HIGH, p->now);
+	uw_host_attach(p->h, (uint8_t)(p->l.usb2_ports + 1), UW_SPEED_SUPER, p->now);
+	player_settle(p);
+}
+
 void player_init(struct player *p, uint32_t size, uint16_t sub_slots, uint32_t start)
 {
-	struct uw_host_memory mem;
-	struct uw_host_limits limits;
 	int fd = fence_file(size);
 
 	memset(p, 0, sizeof(*p));
-	uw_list_init(&p->idle);
 	uw_layout_default(&p->l, size);
 	p->l.sub_slots = sub_slots;
 	p->l.comp_slots = (uint16_t)(2 * sub_slots);
@@ -315,17 +351,10 @@ void player_init(struct player *p, uint32_t size, uint16_t sub_slots, uint32_t s
 	close(fd);
 	fence_read_only(p->host_view + p->l.guest_page, UW_PAGE);
 	fence_read_only(p->host_view + p->l.sub_ring, p->l.comp_ring - p->l.sub_ring);
-
-	mem.region = p->host_view;
-	mem.xfers = fence_alloc(p->l.transfers * sizeof(*mem.xfers));
-	mem.isos = fence_alloc((size_t)p->l.isoch_max * p->l.packets_max * sizeof(*mem.isos));
-	mem.iso_free = fence_alloc(p->l.isoch_max * sizeof(*mem.iso_free));
-	uw_host_limits_default(&limits);
-	limits.breaker.threshold = 0;
+	p->mem.region = p->host_view;
+	p->mem.xfers = fence_alloc(p->l.transfers * sizeof(*p->mem.xfers));
+	p->mem.isos = fence_alloc((size_t)p->l.isoch_max * p->l.packets_max * sizeof(*p->mem.isos));
+	p->mem.iso_free = fence_alloc(p->l.isoch_max * sizeof(*p->mem.iso_free));
 	p->h = fence_alloc(sizeof(*p->h));
-	uw_host_init(p->h, &p->l, &limits, &mem, "host under test", 0, p->now);
-	uw_host_link(p->h, true, p->now);
-	uw_host_attach(p->h, 1, UW_SPEED_HIGH, p->now);
-	uw_host_attach(p->h, (uint8_t)(p->l.usb2_ports + 1), UW_SPEED_SUPER, p->now);
-	player_settle(p);
+	player_reset(p);
 }

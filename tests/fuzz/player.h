@@ -11,6 +11,7 @@
 struct player {
 	struct uw_layout l;
 	struct uw_host *h;
+	struct uw_host_memory mem;
 	uint8_t *host_view;    /* guest's page and ring read-only, fences around */
 	uint8_t *view;         /* the guest's */
 	uint64_t now;
@@ -20,6 +21,7 @@ struct player {
 	uint32_t epoch, incarnation;
 	uint32_t head, pos;    /* next submission, next completion */
 	uint32_t said;         /* consumed, as the host's messages said it last */
+	uint32_t asked, answered; /* in this epoch: messages that get an answer, answers */
 	uint64_t kicks;
 	uint16_t use;
 	bool deaf;             /* reads no completions */
@@ -34,12 +36,16 @@ struct player {
 
 /* size: of the region; sub_slots and start: of its rings. */
 void player_init(struct player *p, uint32_t size, uint16_t sub_slots, uint32_t start);
+/* A new host in the same memory. */
+void player_reset(struct player *p);
 
 /* Writes slot as the next submission; its tag, epoch and consumed are added to the right ones. */
 void player_send(struct player *p, const struct uw_slot *slot);
 void player_word(struct player *p, uint32_t at, uint32_t value);
 /* Lets the host work, and reads its answers, until neither has anything to do. */
 void player_settle(struct player *p);
+/* The oldest transfer that waits with its device ends; what the device says may be wrong. */
+void player_complete(struct player *p, enum uw_status status, uint32_t actual);
 /* The next answer, or NULL. */
 const struct uw_slot *player_take(struct player *p);
 
