@@ -200,7 +200,7 @@ void check_all(struct world *w)
 
 void check_quiet(struct world *w)
 {
-	uint32_t i;
+	uint32_t i, k;
 
 	CHECK(w, !w->live, "%u urbs never ended", w->live);
 	for (i = 0; i < w->layout.transfers; i++) {
@@ -209,6 +209,8 @@ void check_quiet(struct world *w)
 	}
 	for (i = 1; i <= PORTS; i++) {
 		CHECK(w, !w->request[i], "the request for port %u was never answered", i);
+		for (k = 0; k < ENDPOINTS; k++)
+			CHECK(w, uw_ep_idle(&w->eps[i][k]), "port %u ep %u is not idle", i, k);
 		CHECK(w, !w->shadow.raised[i], "port %u: changes %x were never told", i, w->shadow.raised[i]);
 	}
 	CHECK(w, w->g.bounce.in_use == 0 && w->g.free_entries == w->layout.transfers, "guest: something is still held");

@@ -102,11 +102,20 @@ void urb_judge_piece(struct world *w, struct urb *b)
 	CHECK(w, u->status == b->answer_status, "urb %u status %u, its answer says %u", b->serial, u->status,
 	      b->answer_status);
 	b->total += u->moved;
+	b->errors += b->answer_errors;
 	if (!u->packets)
 		check_bytes(w, b, 0, u->piece, u->moved);
 	else if (b->answer_packets != NOT_REACHED)
 		check_packets(w, b);
 	b->answered = false;
+}
+
+/* May another piece follow this one? */
+bool urb_may_go_on(const struct urb *b)
+{
+	const struct uw_urb *u = &b->u;
+
+	return u->answered && u->status == UW_ST_OK && (u->packets || u->moved == u->piece) && !b->cancel;
 }
 
 /* The whole URB, once it is the driver's again. */
@@ -115,6 +124,7 @@ void urb_judge(struct world *w, struct urb *b)
 	struct uw_urb *u = &b->u;
 
 	CHECK(w, u->actual == b->total, "urb %u actual %u, its pieces moved %u", b->serial, u->actual, b->total);
+	CHECK(w, u->errors == b->errors, "urb %u has %u packet errors, its pieces had %u", b->serial, u->errors, b->errors);
 	CHECK(w, u->status < UW_ST_COUNT && u->status != UW_ST_BUSY && u->status != UW_ST_INVALID &&
 	      u->status != UW_ST_UNSUPPORTED, "urb %u ended with status %u", b->serial, u->status);
 	if (u->status == UW_ST_OK && !u->packets && u->actual < u->length)

@@ -267,6 +267,7 @@ static void drive_until(struct world *w, bool (*reached)(const struct world *), 
 	uint32_t limit = w->step + 30000;
 	uint64_t until = w->now + 120 * SECOND;
 
+	check_all(w); /* what was asked for just now */
 	while (!reached(w)) {
 		CHECK(w, step(w), "nothing happens any more before %s", what);
 		CHECK(w, w->step < limit && w->now < until, "no end before %s", what);
@@ -314,19 +315,29 @@ static void rest(struct world *w)
 	check_quiet(w);
 }
 
-/* After peace, one good transfer with every device. */
-static void use_devices(struct world *w)
+static void use_each(struct world *w, uint32_t times)
 {
 	uint64_t ok = totals.urbs_ok;
-	uint32_t i, n = 0;
+	uint32_t i, k, n = 0;
 
-	w->now += 2 * SECOND; /* breakers may try again */
 	for (i = 0; i < DEVICES; i++)
-		if (w->devices[i].port)
-			n += guest_enqueue(w, w->devices[i].port, EP_BULK_OUT);
+		for (k = 0; k < times && w->devices[i].port; k++) {
+			w->large = k == 0 && times > 1 && chance(w, 300);
+			n += guest_enqueue(w, w->devices[i].port, k < 3 ? EP_BULK_OUT : EP_ISO_OUT);
+		}
+	w->large = false;
 	drive_until(w, all_ended, "the last transfers");
 	CHECK(w, totals.urbs_ok - ok == n, "%llu of %u last transfers went well", (unsigned long long)(totals.urbs_ok - ok),
 	      n);
+}
+
+/* After peace, every device does good work: one transfer, which closes a breaker that had opened, then a large one with
+ * smaller ones behind it, and isochronous ones. */
+static void use_devices(struct world *w)
+{
+	w->now += 2 * SECOND;
+	use_each(w, 1);
+	use_each(w, 5);
 }
 
 static void run(struct world *w, uint64_t seed, uint32_t steps, bool verbose)

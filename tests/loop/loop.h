@@ -68,7 +68,7 @@ struct urb {
 	uint32_t serial;       /* order of enqueue, and the key of its payload */
 	uint32_t packet;       /* isochronous: bytes of each packet */
 	uint32_t held_at, held; /* range claimed in the owner map, bytes from the start of data */
-	uint32_t total;        /* bytes moved by the pieces drained */
+	uint32_t total, errors; /* of the pieces drained */
 	bool answered;         /* the piece's answer has been seen in the ring */
 	uint32_t answer_status, answer_actual, answer_errors, answer_packets;
 };
@@ -98,6 +98,7 @@ struct shadow {
 	bool bye;
 	uint32_t sub, comp;    /* positions up to which the rings have been read */
 	uint32_t sub_consumed, comp_consumed;
+	uint32_t said;         /* by the host, in its last message: submissions read */
 	uint32_t last_serial[PORTS + 1][ENDPOINTS];
 	uint32_t seq[PORTS + 1];
 	bool unacked[PORTS + 1];
@@ -120,6 +121,7 @@ struct world {
 	uint32_t never_rate;   /* per mille of IN transfers that end only when cancelled */
 	uint8_t kinds;         /* endpoints that are used, one bit each */
 	bool small;            /* URBs of at most 64 bytes */
+	bool large;            /* bulk URBs in several pieces */
 	bool flood;            /* many of them, to a guest that hardly ever reads an answer */
 	uint32_t weight[24];   /* of each kind of chaos */
 
@@ -196,6 +198,7 @@ uint64_t device_next_event(struct world *w);
 #define NOT_REACHED UINT32_MAX
 void urb_fill(struct world *w, struct urb *b);
 void urb_judge_piece(struct world *w, struct urb *b);
+bool urb_may_go_on(const struct urb *b);
 void urb_judge(struct world *w, struct urb *b);
 
 /* ---- side_guest.c ---- */

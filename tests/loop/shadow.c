@@ -28,7 +28,7 @@ static void new_epoch(struct world *w, uint32_t epoch)
 	}
 	memset(s, 0, sizeof(*s));
 	s->epoch = epoch;
-	s->sub = s->comp = s->sub_consumed = s->comp_consumed = w->layout.start;
+	s->sub = s->comp = s->sub_consumed = s->comp_consumed = s->said = w->layout.start;
 	s->reading = true;
 	totals.epochs++;
 	TRACE(w, "epoch %u", epoch);
@@ -97,11 +97,23 @@ static void see_submit(struct world *w, struct entry *e, const struct uw_slot *s
 	e->urb = b;
 }
 
+/* What gets an answer stops early, so that cancels and acknowledgements find room. */
+static void check_reserve(struct world *w, uint32_t position)
+{
+	uint32_t read = uw_get32(host_page(w)->hot.consumed);
+
+	if (uw_ahead(w->shadow.said, read) > 0)
+		read = w->shadow.said;
+	CHECK(w, w->shadow.broken || position + 1 - read <= (uint32_t)w->layout.sub_slots - w->layout.reserve,
+	      "submission %u lies in the reserve: the host has read up to %u", position, read);
+}
+
 static void see_asked(struct world *w, const struct uw_slot *slot, uint32_t position)
 {
 	uint32_t id = uw_get32(slot->id);
 	struct entry *e = &w->entries[UW_ID_ENTRY(id) % ENTRIES];
 
+	check_reserve(w, position);
 	CHECK(w, UW_ID_ENTRY(id) < w->layout.transfers, "id %08x beyond the table", id);
 	CHECK(w, !e->out, "id %08x while %08x is in flight", id, e->id);
 	memset(e, 0, sizeof(*e));
@@ -206,6 +218,8 @@ static void see_event(struct world *w, const struct uw_slot *slot)
 
 	CHECK(w, port && port <= uw_layout_ports(&w->layout), "an event of port %u", port);
 	CHECK(w, !w->shadow.unacked[port], "an event of port %u before the last was acknowledged", port);
+	CHECK(w, !(uw_get16(slot->u.event.changes) & ~w->shadow.raised[port] & ~UW_EVENT_CONNECT),
+	      "port %u: changes %x were told, %x happened", port, uw_get16(slot->u.event.changes), w->shadow.raised[port]);
 	w->shadow.raised[port] &= (uint16_t)~uw_get16(slot->u.event.changes);
 	w->shadow.unacked[port] = true;
 	w->shadow.seq[port] = uw_get32(slot->u.event.seq);
@@ -225,6 +239,7 @@ static void see_completion(struct world *w, const struct uw_slot *slot, uint32_t
 {
 	TRACE(w, "comp %u: type %u id %08x status %u actual %u", position, slot->type, uw_get32(slot->id),
 	      uw_get16(slot->u.complete.status), uw_get32(slot->u.complete.actual));
+	w->shadow.said = uw_get32(slot->consumed);
 	CHECK(w, (slot->type == UW_COMP_WELCOME) == (position == w->layout.start), "completion %u is of type %u",
 	      position, slot->type);
 	switch (slot->type) {

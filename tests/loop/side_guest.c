@@ -135,6 +135,8 @@ static bool pool_get(struct world *w, struct urb *b, uint32_t bytes)
 
 static uint32_t bulk_length(struct world *w)
 {
+	if (w->large)
+		return 65536 + pick(w, 200000);
 	if (w->small)
 		return pick(w, 65);
 	switch (pick(w, 16)) {
@@ -303,6 +305,7 @@ static bool work_done(struct world *w)
 static bool work_drained(struct world *w)
 {
 	struct urb *b = any_with(w, DRAINING);
+	bool may_go_on;
 	uint32_t i;
 
 	if (!b)
@@ -310,9 +313,12 @@ static bool work_drained(struct world *w)
 	urb_judge_piece(w, b);
 	unclaim(w, b);
 	b->hand = WITH_CORE;
+	may_go_on = urb_may_go_on(b);
 	called(w);
-	if (!uw_guest_drained(&w->g, &b->u, w->now))
+	if (!uw_guest_drained(&w->g, &b->u, w->now)) {
+		CHECK(w, may_go_on, "urb %u goes on after its end", b->serial);
 		return true;
+	}
 	TRACE(w, "urb %u ends with status %u actual %u", b->serial, b->u.status, b->u.actual);
 	urb_judge(w, b);
 	for (i = 0; i < ENTRIES; i++)
