@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Start and end of the daemon: sockets, locks, signals, rights, and files that are not as they should be."""
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -91,10 +92,12 @@ def impossible_places_are_named(directory):
 
 @case
 def the_default_directory_belongs_to_us():
-    with tempfile.TemporaryDirectory() as runtime:
+    with tempfile.TemporaryDirectory() as runtime, tempfile.TemporaryDirectory() as programs:
         os.chmod(runtime, 0o755)
+        os.chmod(programs, 0o755)  # where they were built may be closed to other users
+        daemon, cli = (shutil.copy(os.path.join(BIN, name), programs) for name in ("usbwarpd", "usbwarp"))
         directory = os.path.join(runtime, "usbwarp")
-        command = [os.path.join(BIN, "usbwarpd"), "--config", "/dev/null", "--usb", "no"]
+        command = [daemon, "--config", "/dev/null", "--usb", "no"]
         env = {**os.environ, "XDG_RUNTIME_DIR": runtime}
         as_user = {} if os.geteuid() else {"user": 12345, "group": 12345, "extra_groups": []}
         if as_user:
@@ -107,8 +110,8 @@ def the_default_directory_belongs_to_us():
         os.rmdir(directory)
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env, **as_user) as p:
             until(lambda: os.path.exists(directory + "/control.sock"), "the socket")
-            listed = subprocess.run([os.path.join(BIN, "usbwarp"), "status"], capture_output=True, text=True,
-                                    timeout=30, env=env, check=False, **as_user)
+            listed = subprocess.run([cli, "status"], capture_output=True, text=True, timeout=30, env=env,
+                                    check=False, **as_user)
             equal((listed.returncode, "VM default" in listed.stdout), (0, True), listed.stdout + listed.stderr)
             p.send_signal(signal.SIGTERM)
             said = p.communicate(timeout=30)[1]
