@@ -24,6 +24,7 @@ struct test {
 	uint32_t old[VEC_STEPS]; /* words to be put back */
 	uint32_t open[VEC_STEPS]; /* ids in flight */
 	uint32_t opens;
+	uint32_t accesses;     /* after each of which the word was another */
 	uint32_t raced[2];     /* rounds of double fetches that ended as the first value has it, and as the second */
 };
 
@@ -468,6 +469,8 @@ static void race_one(struct test *t, const struct race *r)
 	snprintf(text, sizeof(text), "double fetch of %s", r->name);
 	begin(t, text);
 	must(t, race_run(&t->guest, r, t->raced), "an answer that neither value explains");
+	must(t, race_step(&t->guest, r, 0, &t->accesses), "with a flip after each access, an answer that neither value explains");
+	must(t, race_step(&t->guest, r, 1, &t->accesses), "the same from the second value");
 	if (t->guest.h->phase != UW_PHASE_RUN)
 		must(t, player_renew(&t->guest), "no new epoch");
 	finish(t);
@@ -512,8 +515,8 @@ int main(void)
 	for (i = 0; i < count; i++)
 		race_one(&t, &r[i]);
 	must(&t, !t.other.faults, "a promise to the other session is broken");
-	printf("%u distinct vectors from tables, %u double fetches (%u rounds saw the first value, %u the second)\n", t.distinct,
-	       count, t.raced[0], t.raced[1]);
+	printf("%u distinct vectors from tables, %u double fetches (%u rounds saw the first value, %u the second, "
+	       "%u single accesses)\n", t.distinct, count, t.raced[0], t.raced[1], t.accesses);
 	printf("%llu passed, %llu failed\n", (unsigned long long)t.passed, (unsigned long long)t.failed);
 	return t.failed || !t.good;
 }

@@ -210,7 +210,7 @@ void player_settle(struct player *p)
 	uint32_t quiet = 0, rounds = 0;
 	bool busy;
 
-	while (quiet < 2 && rounds++ < 100000) {
+	while (quiet < 2 && rounds++ < 5000) {
 		p->now += UW_MS;
 		busy = uw_host_poll(p->h, p->now, 64) != 0;
 		while (uw_host_next(p->h, &a, p->now)) {

@@ -4,8 +4,10 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/mman.h>
 
 #include "race.h"
+#include "trap.h"
 
 #define ROUNDS 40u
 #define AT(member) offsetof(struct uw_slot, member)
@@ -145,26 +147,67 @@ static int round_of(struct player *p, const struct race *r)
 	return legal(p, r, 0, a) ? 0 : legal(p, r, 1, a) ? 1 : -1;
 }
 
+static bool ready(struct player *p)
+{
+	if (p->h->phase == UW_PHASE_RUN && p->h->epoch == p->epoch)
+		return true;
+	if (!player_renew(p))
+		return false;
+	player_echo(p);
+	return player_greet(p);
+}
+
+/* What a round may have left in data. */
+static void clear(struct player *p, const struct race *r)
+{
+	if (r->where == RACE_DATA)
+		memset(p->view + p->l.data + r->at, 0, 4);
+	memset(p->view + p->l.data + VEC_TABLE, 0, 64);
+}
+
 bool race_run(struct player *p, const struct race *r, uint32_t saw[2])
 {
 	uint32_t i;
 	int which;
 
 	for (i = 0; i < ROUNDS; i++) {
-		if (p->h->phase != UW_PHASE_RUN || p->h->epoch != p->epoch) {
-			if (!player_renew(p))
-				return false;
-			player_echo(p);
-			if (!player_greet(p))
-				return false;
-		}
+		if (!ready(p))
+			return false;
 		which = round_of(p, r);
 		if (which < 0)
 			return false;
 		saw[which]++;
-		if (r->where == RACE_DATA)
-			memset(p->view + p->l.data + r->at, 0, 4);
-		memset(p->view + p->l.data + VEC_TABLE, 0, 64);
+		clear(p, r);
 	}
 	return true;
+}
+
+bool race_step(struct player *p, const struct race *r, uint32_t first, uint32_t *accesses)
+{
+	uint32_t value[2], base, at, *word;
+	const struct uw_slot *a;
+	struct uw_slot s;
+
+	if (!ready(p))
+		return false;
+	word = place(p, r);
+	base = right(p, r);
+	value[0] = base + r->value[0];
+	value[1] = base + r->value[1];
+	at = (uint32_t)((uint8_t *)word - p->view);
+	make_submit(&s, r->isoch);
+	p->answers = p->taken = 0;
+	p->deaf = true;
+	player_send(p, &s);
+	if (!trap_begin(p->host_view + (at & ~(UW_PAGE - 1)), at < p->l.data ? PROT_READ : PROT_READ | PROT_WRITE, word,
+			at % UW_PAGE, value, first))
+		return true;
+	player_settle(p);
+	*accesses += trap_end();
+	__atomic_store_n(word, value[0], __ATOMIC_RELEASE);
+	p->deaf = false;
+	player_settle(p);
+	a = player_take(p);
+	clear(p, r);
+	return legal(p, r, 0, a) || legal(p, r, 1, a);
 }

@@ -23,5 +23,7 @@ struct race {
 const struct race *race_table(uint32_t *count);
 /* Many rounds of it; adds up which value they saw. False: an answer that is neither. */
 UW_MUST_CHECK bool race_run(struct player *p, const struct race *r, uint32_t saw[2]);
+/* Once, with the word flipped after each access of the host, beginning with one value or the other. Adds up accesses. */
+UW_MUST_CHECK bool race_step(struct player *p, const struct race *r, uint32_t first, uint32_t *accesses);
 
 #endif
