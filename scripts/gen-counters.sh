@@ -5,13 +5,32 @@ set -eu
 cd "$(dirname "$0")/.."
 document=docs/COUNTERS.md
 
-# The sides that count a name: every file belongs to one.
+# Which side a file that counts belongs to.
+files_of()
+{
+	for file in core/*.c host/*/*.c guest/*/*.c; do
+		[ -f "$file" ] && grep -q 'UW_COUNT(' "$file" || continue
+		case $file in
+		core/host*.c | core/xfer.c | host/*) side=host ;;
+		core/guest*.c | core/urb.c | guest/*) side=guest ;;
+		*)
+			echo "$0: $file counts; say in this script for which side" >&2
+			exit 1
+			;;
+		esac
+		[ "$side" != "$1" ] || echo "$file"
+	done
+}
+
 kept_by()
 {
 	sides=
-	grep -qE "UW_COUNT\([^,]+, $1," core/host.c core/xfer.c host/*/*.c 2>/dev/null && sides=host
-	grep -qE "UW_COUNT\([^,]+, $1," core/guest.c core/urb.c guest/*/*.c 2>/dev/null && sides="${sides:+$sides, }guest"
-	echo "${sides:-nobody yet}"
+	# shellcheck disable=SC2086 # lists of files
+	{
+		grep -qE "UW_COUNT\([^,]+, $1," $host_files && sides=host
+		grep -qE "UW_COUNT\([^,]+, $1," $guest_files && sides="${sides:+$sides, }guest"
+	}
+	echo "${sides:-nobody}"
 }
 
 table()
@@ -55,6 +74,8 @@ page()
 	table
 }
 
+host_files=$(files_of host)
+guest_files=$(files_of guest)
 if [ "${1:-}" = --print ]; then
 	page
 else
