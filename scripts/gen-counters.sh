@@ -9,7 +9,7 @@ document=docs/COUNTERS.md
 files_of()
 {
 	for file in core/*.c host/*/*.c guest/*/*.c; do
-		[ -f "$file" ] && grep -q 'UW_COUNT(' "$file" || continue
+		grep -qs 'UW_COUNT(' "$file" || continue
 		case $file in
 		core/host*.c | core/xfer.c | host/*) side=host ;;
 		core/guest*.c | core/urb.c | guest/*) side=guest ;;
