@@ -450,6 +450,16 @@ static void storms(struct test *t)
 	}
 	must(t, p->idle_count == 1 && !p->answers, "a cancel of another use reached the device");
 	finish(t);
+	begin(t, "cancels of one transfer before the device hears of the first");
+	vec_bulk(&s, VEC_ID, 1, 0x82, VEC_DATA, 4);
+	player_send(p, &s);
+	player_settle(p);
+	vec_cancel(&s, VEC_ID);
+	for (i = 0; i < 20; i++)
+		player_send(p, &s);
+	player_settle(p);
+	must(t, !p->idle_count && p->answers == 1 && p->answer[0].id == VEC_ID, "not one answer");
+	finish(t);
 	begin(t, "a ring with more than one lap in one go");
 	vec_cancel(&s, UW_ID(7, 9));
 	for (i = 0; i < p->l.sub_slots + 1u; i++)
