@@ -27,8 +27,8 @@ enum uw_layout_fault {
 	UW_LAYOUT_MAGIC,     /* no host has published a region here */
 	UW_LAYOUT_VERSION,   /* no version in common */
 	UW_LAYOUT_SIZE,      /* not a power of two in range, or larger than the mapping */
-	UW_LAYOUT_PARTS,     /* parts misaligned, overlapping or outside */
 	UW_LAYOUT_RINGS,     /* slot counts or reserve */
+	UW_LAYOUT_PARTS,     /* parts misaligned, overlapping or outside */
 	UW_LAYOUT_LIMITS,    /* transfers, shares, ports, granule, transfer_max, packets */
 };
 
