@@ -6,8 +6,6 @@
 #include "trace.h"
 #include "usbwarp.h"
 
-static struct kmem_cache *req_cache;
-
 /* ---- endpoints ---- */
 
 /* Bytes of a burst: what the endpoint moves at once, on which long transfers are cut. */
@@ -243,7 +241,7 @@ static int enqueue(struct usb_hcd *hcd, struct urb *urb, gfp_t mem_flags)
 		return swallow(d, hcd, urb);
 	if (usb_endpoint_xfer_isoc(&urb->ep->desc) && (urb->num_sgs || !d->g.layout.packets_max))
 		return -EINVAL;
-	req = kmem_cache_zalloc(req_cache, mem_flags);
+	req = kzalloc(sizeof(*req), mem_flags);
 	if (!req)
 		return -ENOMEM;
 	if (!READ_ONCE(urb->ep->hcpriv))
@@ -254,7 +252,7 @@ static int enqueue(struct usb_hcd *hcd, struct urb *urb, gfp_t mem_flags)
 	ret = link_and_queue(d, req, &fresh);
 	kfree(fresh); /* another CPU was faster */
 	if (ret)
-		kmem_cache_free(req_cache, req);
+		kfree(req);
 	else if (in_hardirq())
 		uw_link_wake(d); /* no copying here */
 	else
@@ -316,7 +314,7 @@ static void finish(struct uw_req *req)
 	else if (status == -EXDEV)
 		status = 0; /* packets have codes of their own */
 	give_back(req->hcd, urb, status);
-	kmem_cache_free(req_cache, req);
+	kfree(req);
 }
 
 /* Softirq context, one at a time. */
@@ -408,14 +406,3 @@ const struct hc_driver uw_hc_driver = {
 	.alloc_streams = uw_hubs_alloc_streams,
 	.free_streams = uw_hubs_free_streams,
 };
-
-int uw_hcd_init(void)
-{
-	req_cache = KMEM_CACHE(uw_req, 0);
-	return req_cache ? 0 : -ENOMEM;
-}
-
-void uw_hcd_fini(void)
-{
-	kmem_cache_destroy(req_cache);
-}

@@ -395,7 +395,7 @@ static const struct pci_device_id ids[] = {
 };
 MODULE_DEVICE_TABLE(pci, ids);
 
-struct pci_driver uw_pci_driver = {
+static struct pci_driver driver = {
 	.name = "usbwarp",
 	.id_table = ids,
 	.probe = probe,
@@ -408,23 +408,17 @@ static int __init usbwarp_init(void)
 {
 	int ret;
 
-	ret = uw_hcd_init();
-	if (ret)
-		return ret;
 	uw_debug_init();
-	ret = pci_register_driver(&uw_pci_driver);
-	if (ret) {
+	ret = pci_register_driver(&driver);
+	if (ret)
 		uw_debug_fini();
-		uw_hcd_fini();
-	}
 	return ret;
 }
 
 static void __exit usbwarp_exit(void)
 {
-	pci_unregister_driver(&uw_pci_driver);
+	pci_unregister_driver(&driver);
 	uw_debug_fini();
-	uw_hcd_fini();
 }
 
 module_init(usbwarp_init);

@@ -99,9 +99,6 @@ static inline u8 *uw_data(struct uw_dev *d, u32 at)
 	return d->link.region + d->g.layout.data + at;
 }
 
-/* main.c */
-extern struct pci_driver uw_pci_driver;
-
 /* link.c */
 int uw_link_open(struct uw_dev *d);
 void uw_link_close(struct uw_dev *d);
@@ -120,8 +117,6 @@ size_t uw_pool_lowest(const struct uw_dev *d);
 
 /* hcd.c */
 extern const struct hc_driver uw_hc_driver;
-int uw_hcd_init(void);
-void uw_hcd_fini(void);
 void uw_hcd_drain(struct uw_dev *d);
 void uw_hcd_fill(struct uw_dev *d);
 
