@@ -134,6 +134,7 @@ static void end_requests(struct uw_guest *g)
 		if (p->request) {
 			p->request = 0;
 			p->status = UW_ST_NO_DEVICE;
+			p->value = 0;
 			g->to_answer |= uw_guest_port_bit(port);
 		}
 		p->speed = UW_SPEED_NONE;

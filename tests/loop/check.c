@@ -110,6 +110,7 @@ static void check_guest(struct world *w)
 			ports[u->ep->port].control++;
 	}
 	for (i = 1; i <= PORTS; i++) {
+		CHECK(w, w->g.phase != UW_GUEST_GREET || !w->g.ports[i].speed, "guest: port %u is connected before its event", i);
 		ports[i].request = w->g.ports[i].request == 2;
 		requests += ports[i].request;
 		CHECK(w, !w->g.ports[i].request || w->request[i], "guest: a request of port %u that nobody made", i);
@@ -211,6 +212,7 @@ void check_quiet(struct world *w)
 		CHECK(w, !w->request[i], "the request for port %u was never answered", i);
 		for (k = 0; k < ENDPOINTS; k++)
 			CHECK(w, uw_ep_idle(&w->eps[i][k]), "port %u ep %u is not idle", i, k);
+		CHECK(w, !shadow_untold(w, (uint8_t)i), "port %u: the driver was never told of changes %x", i, w->untold[i]);
 		CHECK(w, !w->shadow.raised[i], "port %u: changes %x were never told", i, w->shadow.raised[i]);
 	}
 	CHECK(w, w->g.bounce.in_use == 0 && w->g.free_entries == w->layout.transfers, "guest: something is still held");

@@ -139,6 +139,50 @@ static void check_turn(struct world *w, const struct device *d, const struct ent
 	}
 }
 
+/* Which verb a control transfer of the guest's driver has to become: side_guest.c makes these and no other. */
+static enum uw_verb verb_of_setup(const struct uw_transfer_io *io)
+{
+	if (io->type != UW_CONTROL || io->length)
+		return UW_VERB_SUBMIT;
+	if (!memcmp(io->setup, "\0\x09\1\0\0\0\0\0", 8))
+		return UW_VERB_SET_CONFIGURATION;
+	if (!memcmp(io->setup, "\1\x0b\2\0\1\0\0\0", 8))
+		return UW_VERB_SET_INTERFACE;
+	return memcmp(io->setup, "\2\1\0\0\x82\0\0\0", 8) ? UW_VERB_SUBMIT : UW_VERB_CLEAR_HALT;
+}
+
+static enum uw_verb verb_of(const struct entry *e)
+{
+	switch (e->type) {
+	case UW_SUB_STREAMS_ALLOC:
+		return UW_VERB_ALLOC_STREAMS;
+	case UW_SUB_STREAMS_FREE:
+		return UW_VERB_FREE_STREAMS;
+	case UW_SUB_PORT:
+		return e->request == UW_PORT_RESET ? UW_VERB_RESET
+						   : e->request == UW_PORT_SUSPEND ? UW_VERB_SUSPEND : UW_VERB_RESUME;
+	default:
+		return verb_of_setup(e->io);
+	}
+}
+
+static void check_verb(struct world *w, const struct entry *e)
+{
+	static const uint16_t args[][2] = {
+		[UW_VERB_SET_CONFIGURATION] = { 1, 0 }, [UW_VERB_SET_INTERFACE] = { 1, 2 }, [UW_VERB_CLEAR_HALT] = { 0x82, 0 },
+	};
+	enum uw_verb verb = (enum uw_verb)e->io->verb;
+
+	CHECK(w, verb == verb_of(e), "id %08x of type %u became verb %u", e->id, e->type, verb);
+	if (verb >= UW_VERB_SET_CONFIGURATION && verb <= UW_VERB_CLEAR_HALT)
+		CHECK(w, e->io->arg[0] == args[verb][0] && e->io->arg[1] == args[verb][1], "verb %u of %u, %u", verb,
+		      e->io->arg[0], e->io->arg[1]);
+	if (verb == UW_VERB_ALLOC_STREAMS || verb == UW_VERB_FREE_STREAMS)
+		CHECK(w, e->io->arg[1] >= 1 && e->io->arg[1] <= 2 && e->io->endpoints[0] == 0x01 &&
+		      !(e->io->arg[0] == 0) == (verb == UW_VERB_ALLOC_STREAMS), "streams %u of %u endpoints", e->io->arg[0],
+		      e->io->arg[1]);
+}
+
 void device_take(struct world *w, struct device *d, struct uw_xfer *x)
 {
 	struct entry *e = &w->entries[UW_ID_ENTRY(x->id)];
@@ -147,6 +191,7 @@ void device_take(struct world *w, struct device *d, struct uw_xfer *x)
 	CHECK(w, e->out && e->id == x->id && !e->reached, "a device got a transfer that was never submitted");
 	e->io = &x->io;
 	e->reached = true;
+	check_verb(w, e);
 	check_turn(w, d, e);
 	e->dev = d;
 	e->cancelled = false;

@@ -231,6 +231,7 @@ static void make_peace(struct world *w)
 	TRACE(w, "peace");
 	w->settling = true;
 	w->lazy_host = w->lazy_guest = 0;
+	wake(&w->guest, STAGE_ACT); /* notes may lie unread */
 	w->host.silent = w->guest.silent = 0;
 	if (w->restart > w->now + SECOND)
 		w->restart = w->now + SECOND;

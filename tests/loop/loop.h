@@ -34,6 +34,7 @@ struct entry {
 	bool out;              /* submitted, not answered */
 	uint8_t type;          /* enum uw_sub */
 	uint8_t port;
+	uint8_t request;       /* enum uw_request, of a port request */
 	uint32_t id, position;
 	bool cancel;           /* asked for by the guest */
 	struct urb *urb;       /* of a submit: whose piece it is; NULL when its guest is no more */
@@ -145,6 +146,11 @@ struct world {
 	uint64_t leave_until;
 	uint8_t speed[PORTS + 1]; /* as the guest was told */
 	bool request[PORTS + 1];  /* a request awaits its note */
+	bool answered[PORTS + 1]; /* its answer has been seen in the ring: status and value */
+	uint32_t status[PORTS + 1], value[PORTS + 1];
+	uint16_t untold[PORTS + 1]; /* changes the guest has read that its driver has not been told */
+	uint16_t unread[PORTS + 1]; /* changes of the last event, perhaps not read yet */
+	uint32_t event_at[PORTS + 1];
 	bool pool[POOL_SLOTS];
 	uint8_t owner[DATA_MAX / 64]; /* of each 64 bytes of data: urb + 1 */
 	uint8_t clean[DATA_MAX / 64]; /* holds poison */
@@ -223,6 +229,8 @@ uint32_t packet_status(uint32_t serial, uint32_t n);
 
 /* ---- shadow.c ---- */
 void shadow_look(struct world *w);
+/* Changes of a port that the guest has read and its driver has not been told. */
+uint16_t shadow_untold(struct world *w, uint8_t port);
 /* Has anybody asked for the end of this transfer? */
 bool shadow_cancelled(const struct world *w, const struct entry *e);
 

@@ -45,6 +45,11 @@ static void follow_echo(struct world *w)
 	if (w->host.alive)
 		CHECK(w, w->h.rx.pos == start && w->h.tx.head == start, "the host worked before the echo");
 	s->echoed = uw_get32(guest_page(w)->epoch) == s->epoch;
+	if (!s->echoed)
+		return;
+	CHECK(w, uw_get32(host_page(w)->head.state) == UW_HOST_READY, "the guest took an epoch that is not ready");
+	memset(w->untold, 0, sizeof(w->untold));
+	memset(w->unread, 0, sizeof(w->unread));
 }
 
 /* ---- submissions ---- */
@@ -91,6 +96,7 @@ static void see_submit(struct world *w, struct entry *e, const struct uw_slot *s
 	      m->endpoint == u->endpoint && uw_get16(m->packets) == u->piece_packets, "urb %u went out changed", b->serial);
 	CHECK(w, !(slot->flags & UW_SUBMIT_ZERO_PACKET) == !(end && (u->flags & UW_SUBMIT_ZERO_PACKET)),
 	      "urb %u: zero packet with the wrong piece", b->serial);
+	CHECK(w, end || u->packets || u->piece % u->ep->unit == 0, "urb %u is cut within a burst, at %u", b->serial, u->piece);
 	CHECK(w, b->serial >= *last, "urb %u overtook urb %u", *last, b->serial);
 	*last = b->serial;
 	b->answered = false;
@@ -123,6 +129,8 @@ static void see_asked(struct world *w, const struct uw_slot *slot, uint32_t posi
 	e->position = position;
 	e->port = slot->type == UW_SUB_SUBMIT ? slot->u.submit.port : slot->type == UW_SUB_PORT ? slot->u.port.port
 												: slot->u.streams.port;
+	if (slot->type == UW_SUB_PORT)
+		e->request = slot->u.port.request;
 	if (slot->type == UW_SUB_PORT && (slot->u.port.request == UW_PORT_RESET || slot->u.port.request == UW_PORT_POWER_OFF)) {
 		w->shadow.reset[e->port] = true;
 		w->shadow.reset_at[e->port] = position;
@@ -202,6 +210,11 @@ static void see_complete(struct world *w, const struct uw_slot *slot)
 	struct urb *b = e->urb;
 
 	check_complete(w, e, slot);
+	if (e->type != UW_SUB_SUBMIT && w->request[e->port]) {
+		w->answered[e->port] = true;
+		w->status[e->port] = uw_get16(slot->u.complete.status);
+		w->value[e->port] = uw_get32(slot->u.complete.actual);
+	}
 	if (!b)
 		return;
 	CHECK(w, !b->answered, "urb %u has a second answer", b->serial);
@@ -212,7 +225,16 @@ static void see_complete(struct world *w, const struct uw_slot *slot)
 	b->answer_packets = e->reached ? e->packets_done : NOT_REACHED;
 }
 
-static void see_event(struct world *w, const struct uw_slot *slot)
+uint16_t shadow_untold(struct world *w, uint8_t port)
+{
+	if (w->unread[port] && uw_ahead(w->g.rx.pos, w->event_at[port]) > 0) {
+		w->untold[port] |= w->unread[port];
+		w->unread[port] = 0;
+	}
+	return w->untold[port];
+}
+
+static void see_event(struct world *w, const struct uw_slot *slot, uint32_t position)
 {
 	uint8_t port = slot->u.event.port;
 
@@ -221,6 +243,9 @@ static void see_event(struct world *w, const struct uw_slot *slot)
 	CHECK(w, !(uw_get16(slot->u.event.changes) & ~w->shadow.raised[port] & ~UW_EVENT_CONNECT),
 	      "port %u: changes %x were told, %x happened", port, uw_get16(slot->u.event.changes), w->shadow.raised[port]);
 	w->shadow.raised[port] &= (uint16_t)~uw_get16(slot->u.event.changes);
+	w->untold[port] |= w->unread[port]; /* it has been acknowledged */
+	w->unread[port] = uw_get16(slot->u.event.changes);
+	w->event_at[port] = position;
 	w->shadow.unacked[port] = true;
 	w->shadow.seq[port] = uw_get32(slot->u.event.seq);
 }
@@ -250,7 +275,7 @@ static void see_completion(struct world *w, const struct uw_slot *slot, uint32_t
 		(void)see_answer(w, slot);
 		break;
 	case UW_COMP_EVENT:
-		see_event(w, slot);
+		see_event(w, slot, position);
 		break;
 	case UW_COMP_BYE:
 		see_bye(w, slot);

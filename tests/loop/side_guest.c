@@ -35,6 +35,8 @@ static void forget(struct world *w)
 	memset(w->clean, 0, sizeof(w->clean));
 	memset(w->speed, 0, sizeof(w->speed));
 	memset(w->request, 0, sizeof(w->request));
+	memset(w->untold, 0, sizeof(w->untold));
+	memset(w->unread, 0, sizeof(w->unread));
 	for (i = 0; i < ENTRIES; i++)
 		w->entries[i].urb = NULL;
 	for (port = 1; port <= PORTS; port++)
@@ -170,6 +172,10 @@ static void make_control(struct world *w, struct urb *b)
 		memcpy(s, "\1\x0b\2\0\1\0\0", 8); /* SET_INTERFACE 1, alternate setting 2 */
 	else if (chance(w, 500))
 		memcpy(s, "\2\1\0\0\x82\0\0", 8); /* CLEAR_FEATURE(ENDPOINT_HALT) 82h */
+	else if (chance(w, 200))
+		memcpy(s, "\2\1\1\0\x82\0\0", 8); /* some other feature of it */
+	else if (chance(w, 200))
+		memcpy(s, "\2\1\0\0\x80\0\0", 8); /* endpoint 0 cannot stay halted */
 }
 
 static void make_iso(struct world *w, struct urb *b)
@@ -410,6 +416,7 @@ static void ask(struct world *w)
 		return;
 	CHECK(w, !w->request[port], "a second request was taken for port %u", port);
 	w->request[port] = true;
+	w->answered[port] = false;
 	totals.requests++;
 	TRACE(w, "request for port %u", port);
 }
@@ -459,12 +466,18 @@ static void take_note(struct world *w, const struct uw_note *n)
 		break;
 	case UW_NOTE_PORT:
 		CHECK(w, w->up, "a port event without a session");
+		CHECK(w, n->changes == shadow_untold(w, n->port), "port %u: changes %x are told, %x are new", n->port,
+		      n->changes, w->untold[n->port]);
+		w->untold[n->port] = 0;
 		w->speed[n->port] = n->speed;
 		if (!n->speed && chance(w, 700))
 			cancel_port(w, n->port);
 		break;
 	case UW_NOTE_REQUEST:
 		CHECK(w, w->request[n->port], "an answer to no request of port %u", n->port);
+		CHECK(w, (w->answered[n->port] && n->status == w->status[n->port] && n->value == w->value[n->port]) ||
+		      (n->status == UW_ST_NO_DEVICE && !n->value), "the request of port %u ended with %u, %u", n->port,
+		      n->status, n->value);
 		w->request[n->port] = false;
 		break;
 	default:
@@ -549,7 +562,8 @@ bool guest_step(struct world *w)
 		return true;
 	case STAGE_ACT:
 		follow_leave(w);
-		read_notes(w);
+		if (w->settling || chance(w, 700))
+			read_notes(w);
 		s->stage = STAGE_KICK;
 		return true;
 	case STAGE_KICK:

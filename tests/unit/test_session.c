@@ -440,6 +440,102 @@ static void test_unplugging_ends_transfers_as_gone(void **state)
 	assert_int_equal(g.ports[FULL_SPEED_PORT].speed, UW_SPEED_NONE);
 }
 
+/* A new device at the port of another inherits neither an open breaker nor the need for a reset. */
+static void test_a_new_device_starts_clean(void **state)
+{
+	struct uw_host_port *p = &h.ports[FULL_SPEED_PORT];
+
+	(void)state;
+	p->breaker.state = UW_BREAKER_OPEN;
+	p->breaker.until = UW_NEVER;
+	p->touched = true;
+	p->counters.value[UW_STAT_errors] = 5;
+	uw_host_detach(&h, FULL_SPEED_PORT, now);
+	uw_host_attach(&h, FULL_SPEED_PORT, UW_SPEED_LOW, now);
+	assert_int_equal(p->breaker.state, UW_BREAKER_CLOSED);
+	assert_int_equal(p->counters.value[UW_STAT_errors], 0);
+	turns(3);
+	assert_true(uw_guest_port_request(&g, FULL_SPEED_PORT, UW_PORT_RESET, now));
+	turns(3);
+	assert_int_equal(verbs, 0);
+}
+
+/* Opening again resets the device. One that is unplugged before that is not opened. */
+static void test_closed_devices_are_opened_for_the_next_session(void **state)
+{
+	struct uw_action a;
+
+	(void)state;
+	h.ports[FULL_SPEED_PORT].open = false; /* as after an orphan's end */
+	h.ports[FULL_SPEED_PORT].touched = true;
+	h.fault = true;
+	turns(4);
+	assert_int_equal(opens, 1);
+	assert_true(uw_guest_port_request(&g, FULL_SPEED_PORT, UW_PORT_RESET, now));
+	turns(3);
+	assert_int_equal(verbs, 0);
+	h.ports[FULL_SPEED_PORT].open = false;
+	h.fault = true;
+	(void)uw_host_poll(&h, now, 64);
+	guest_turn();
+	(void)uw_host_poll(&h, now, 64);
+	assert_int_equal(h.phase, UW_PHASE_RUN);
+	uw_host_detach(&h, FULL_SPEED_PORT, now);
+	assert_false(uw_host_next(&h, &a, now));
+}
+
+static void test_streams_are_granted(void **state)
+{
+	static const uint8_t endpoints[] = { 0x81, 0x02 };
+	uint8_t port;
+
+	(void)state;
+	port = uw_host_port_for(&h, UW_SPEED_SUPER);
+	uw_host_attach(&h, port, UW_SPEED_SUPER, now);
+	turns(2);
+	answer_at_once = false;
+	note_count = 0;
+	assert_true(uw_guest_streams(&g, port, endpoints, 2, 16, now));
+	assert_false(uw_guest_streams(&g, port, endpoints, 2, 16, now));
+	turns(1);
+	assert_int_equal(held->io.verb, UW_VERB_ALLOC_STREAMS);
+	assert_int_equal(held->io.arg[0], 16);
+	assert_int_equal(held->io.arg[1], 2);
+	assert_memory_equal(held->io.endpoints, endpoints, 2);
+	held->io.status = UW_ST_OK;
+	held->io.actual = 9;
+	uw_host_complete(&h, held, now);
+	turns(1);
+	assert_int_equal(notes[0].kind, UW_NOTE_REQUEST);
+	assert_int_equal(notes[0].status, UW_ST_OK);
+	assert_int_equal(notes[0].value, 9);
+	assert_true(uw_guest_port_request(&g, port, UW_PORT_RESUME, now));
+	uw_guest_abandon(&g, now);
+	read_notes();
+	assert_int_equal(notes[note_count - 1].kind, UW_NOTE_REQUEST);
+	assert_int_equal(notes[note_count - 1].status, UW_ST_NO_DEVICE);
+	assert_int_equal(notes[note_count - 1].value, 0); /* not the 9 of before */
+}
+
+static void test_latency_is_measured(void **state)
+{
+	struct uw_urb u;
+	struct uw_ep ep;
+
+	(void)state;
+	answer_at_once = false;
+	uw_ep_init(&ep, FULL_SPEED_PORT, 0x01, UW_BULK, 64);
+	enqueue(&u, &ep, 1);
+	turns(1);
+	now += 5 * UW_MS;
+	held->io.status = UW_ST_OK;
+	uw_host_complete(&h, held, now);
+	turns(2);
+	assert_in_range(uw_histogram_at(&h.latency, 500), 5 * UW_MS, 7 * UW_MS);
+	assert_in_range(uw_histogram_at(&h.ports[FULL_SPEED_PORT].latency, 500), 5 * UW_MS, 7 * UW_MS);
+	assert_in_range(uw_histogram_at(&g.latency, 500), 5 * UW_MS, 7 * UW_MS);
+}
+
 /* The one transfer that a half-open breaker admits waits for a verb, and is cancelled there. */
 static void test_a_cancelled_probe_does_not_wedge_the_breaker(void **state)
 {
@@ -781,6 +877,10 @@ int main(void)
 		TEST(test_a_reset_untouched_needs_no_device),
 		TEST(test_a_second_reset_needs_no_device),
 		TEST(test_unplugging_ends_transfers_as_gone),
+		TEST(test_a_new_device_starts_clean),
+		TEST(test_closed_devices_are_opened_for_the_next_session),
+		TEST(test_streams_are_granted),
+		TEST(test_latency_is_measured),
 		TEST(test_a_cancelled_probe_does_not_wedge_the_breaker),
 		TEST(test_nonsense_of_a_backend_stays_here),
 		TEST(test_a_layout_that_changes_is_told),
