@@ -27,7 +27,7 @@ repo()
 		done
 }
 
-# apt SUITE COMMAND...: apt tools with a world of their own that knows this suite alone
+# apt_for SUITE TOOL ARGUMENT...: an apt tool in a world of its own that knows this suite alone
 apt_for()
 {
 	suite=$1 tool=$2
@@ -126,6 +126,42 @@ build()
 	judge "$1" "$log"
 }
 
+# chroot_for NAME SUITE: a Debian of that suite with kernel headers and their compiler, in build/headers/NAME
+chroot_for()
+{
+	root=$headers/$1
+	[ ! -e "$root.done" ] || return 0
+	command -v mmdebstrap >/dev/null || die "mmdebstrap is not installed"
+	say "make a chroot of $2"
+	rm -rf "$root"
+	# A mirror that is a snapshot has release files that have run out.
+	mmdebstrap --mode=root --variant=apt --aptopt='Acquire::Check-Valid-Until "false"' \
+		--include=linux-headers-amd64,make "$2" "$root" \
+		"deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $(repo "$2") $2 main" >"$root.log" 2>&1 ||
+		{ cat "$root.log" >&2; die "no chroot of $2"; }
+	: >"$root.done"
+}
+
+# in_chroot NAME COMMAND: with /proc, which the headers' makefiles read, and this run's sources at /src, for no longer
+in_chroot()
+{
+	root=$headers/$1
+	unshare --mount sh -eu -c '
+		mount -t proc proc "$1/proc"
+		mkdir -p "$1/src"
+		mount --bind "$2" "$1/src"
+		exec chroot "$1" sh -c "$3"' sh "$root" "$modules/$1/src" "$2"
+}
+
+build_in_chroot()
+{
+	copy "$1"
+	log=$modules/$1/build.log
+	in_chroot "$1" "make -C /usr/src/linux-headers-*-amd64 M=/src/guest/linux W=1 CONFIG_DEBUG_INFO_BTF_MODULES= modules" \
+		>"$log" 2>&1 || { cat "$log"; die "$1: build failed"; }
+	judge "$1" "$log"
+}
+
 installed()
 {
 	release=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' 'linux-headers-6.1.*-amd64' 2>/dev/null |
@@ -140,6 +176,7 @@ one()
 	5.10) fetch 5.10 bullseye-security '5\.10\.0-[0-9]+' && build 5.10 "$(cat "$headers/5.10.path")" ;;
 	6.1) build 6.1 "$(installed)" ;;
 	6.12) fetch 6.12 bookworm-security '6\.12\.[0-9]+\+deb12' && build 6.12 "$(cat "$headers/6.12.path")" ;;
+	sid) chroot_for sid sid && build_in_chroot sid ;;
 	*) die "unknown kernel $1" ;;
 	esac
 }

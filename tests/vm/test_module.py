@@ -182,6 +182,30 @@ def sleeps_and_wakes():
         clean(g)
 
 
+@case
+def idle_devices_suspend():
+    """Runtime suspend of single devices, and of the root hubs once all below them sleep."""
+    with stack.Stack(["pico", "zero:speed=super"]) as s, s.guest(modules=["cdc-acm"],
+                                                                files={"/sums": stack.program("sums")}) as g:
+        s.bind("pico-1")
+        s.bind("zero-1")
+        g.wait_for("test -e /dev/ttyACM0 && lsusb | grep -q 0525:a4a0")
+        g.run("cd /sys/bus/usb/devices; echo auto | tee */power/control; echo 0 | tee */power/autosuspend_delay_ms")
+        for _ in range(5):
+            g.wait_for("! grep -v suspended /sys/bus/usb/devices/[1-9]*-[1-9]/power/runtime_status")
+            equal(g.run("grep -c 'link 3' /sys/kernel/debug/usbwarp/*/ports").out.strip(), "2", "suspended ports")
+            g.wait_for("! grep -v suspended /sys/bus/usb/devices/usb*/power/runtime_status")
+            assert "5/5 sums right" in g.run("/sums /dev/ttyACM0 5", timeout=60).out
+            # cdc_acm leaves its device awake, because it asks for remote wake-up while it is open.
+            g.run("lsusb -v -d 0525:a4a0 | grep -q bcdUSB && lsusb -v -d 2e8a:0005 | grep -q bcdUSB")
+        s.unbind("pico-1")  # noticed though everything sleeps
+        g.wait_for("! test -e /dev/ttyACM0")
+        s.bind("pico-1")
+        g.wait_for("test -e /dev/ttyACM0")
+        assert "5/5 sums right" in g.run("/sums /dev/ttyACM0 5", timeout=60).out
+        clean(g)
+
+
 def unplug_while_reading(unplug):
     with stack.Stack(["pico", "disk:file=@disk.img,size=16M"]) as s, s.guest(modules=["usb-storage", "sd_mod"]) as g:
         s.bind("pico-1")
