@@ -6,6 +6,8 @@
 #include "trace.h"
 #include "usbwarp.h"
 
+#define COPY_BATCH (2u << 20)    /* bytes copied to class drivers in one round: others want the CPU too */
+
 /* ---- endpoints ---- */
 
 /* Bytes of a burst: what the endpoint moves at once, on which long transfers are cut. */
@@ -167,9 +169,14 @@ static bool is_set_address(const struct urb *urb)
 	       setup->bRequest == USB_REQ_SET_ADDRESS;
 }
 
-/* Interrupts off, lock not held; the URB is off its endpoint's list. */
-static void give_back(struct usb_hcd *hcd, struct urb *urb, int status)
+/*
+ * With the lock held, as only a driver with HCD_BH may: usbcore puts the URB on a list here and completes it later. Its
+ * own lock wants interrupts off, or on a real-time kernel on; inside ours they are as it needs them.
+ */
+static void give_back(struct uw_dev *d, struct usb_hcd *hcd, struct urb *urb, int status)
 {
+	lockdep_assert_held(&d->lock);
+	usb_hcd_unlink_urb_from_ep(hcd, urb);
 	trace_uw_complete(urb, status);
 	usb_hcd_giveback_urb(hcd, urb, status);
 }
@@ -183,11 +190,8 @@ static int swallow(struct uw_dev *d, struct usb_hcd *hcd, struct urb *urb)
 	spin_lock_irqsave(&d->lock, flags);
 	ret = usb_hcd_link_urb_to_ep(hcd, urb);
 	if (!ret)
-		usb_hcd_unlink_urb_from_ep(hcd, urb);
-	spin_unlock(&d->lock);
-	if (!ret)
-		give_back(hcd, urb, 0);
-	local_irq_restore(flags);
+		give_back(d, hcd, urb, 0);
+	spin_unlock_irqrestore(&d->lock, flags);
 	return ret;
 }
 
@@ -304,7 +308,7 @@ void uw_hcd_fill(struct uw_dev *d)
 	spin_unlock_irqrestore(&d->lock, flags);
 }
 
-static void finish(struct uw_req *req)
+static void finish(struct uw_dev *d, struct uw_req *req)
 {
 	struct urb *urb = req->urb;
 	int status = uw_errno(req->u.status);
@@ -313,21 +317,20 @@ static void finish(struct uw_req *req)
 		urb->actual_length = req->u.actual;
 	else if (status == -EXDEV)
 		status = 0; /* packets have codes of their own */
-	give_back(req->hcd, urb, status);
+	give_back(d, req->hcd, urb, status);
 	kfree(req);
 }
 
-/* Softirq context, one at a time. */
-void uw_hcd_drain(struct uw_dev *d)
+/* Softirq context, one at a time. True: enough has been copied for now, there is more. */
+bool uw_hcd_drain(struct uw_dev *d)
 {
-	struct uw_req *req, *next;
+	u32 copied, total = 0;
 	unsigned long flags;
-	LIST_HEAD(finished);
+	struct uw_req *req;
 	struct uw_urb *u;
-	u32 copied;
 
 	spin_lock_irqsave(&d->lock, flags);
-	while ((u = uw_guest_done(&d->g))) {
+	while (total < COPY_BATCH && (u = uw_guest_done(&d->g))) {
 		req = container_of(u, struct uw_req, u);
 		copied = 0;
 		if (uw_copies_in(req)) {
@@ -336,15 +339,12 @@ void uw_hcd_drain(struct uw_dev *d)
 			spin_lock_irqsave(&d->lock, flags);
 		}
 		UW_COUNT(&d->g.counters, bytes_copied, copied);
-		if (!uw_guest_drained(&d->g, u, ktime_get_ns()))
-			continue;
-		usb_hcd_unlink_urb_from_ep(req->hcd, req->urb);
-		list_add_tail(&req->node, &finished);
+		total += copied;
+		if (uw_guest_drained(&d->g, u, ktime_get_ns()))
+			finish(d, req);
 	}
-	spin_unlock(&d->lock);
-	list_for_each_entry_safe(req, next, &finished, node)
-		finish(req);
-	local_irq_restore(flags);
+	spin_unlock_irqrestore(&d->lock, flags);
+	return total >= COPY_BATCH;
 }
 
 /* ---- the controller ---- */

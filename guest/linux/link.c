@@ -269,7 +269,7 @@ static void rest(struct uw_dev *d, u32 count)
 		uw_link_wake(d);
 }
 
-/* One round. Returns the number of answers. */
+/* One round. Returns the number of answers; BATCH also when it ended early for another reason. */
 static u32 serve(struct uw_dev *d)
 {
 	unsigned long flags;
@@ -280,7 +280,8 @@ static u32 serve(struct uw_dev *d)
 	count = uw_guest_poll(&d->g, ktime_get_ns(), BATCH);
 	uw_hubs_notes(d);
 	spin_unlock_irqrestore(&d->lock, flags);
-	uw_hcd_drain(d);
+	if (uw_hcd_drain(d))
+		count = BATCH;
 	uw_hcd_fill(d);
 	uw_hubs_report(d);
 	return count;

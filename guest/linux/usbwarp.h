@@ -18,8 +18,7 @@
 
 /*
  * Locks: dev->lock is the only one. It guards the session (g), both hubs, the calls under way and the link's timer, and
- * is taken with interrupts off, because URBs are enqueued in any context. Payload is copied and URBs are given back
- * without it.
+ * is taken with interrupts off, because URBs are enqueued in any context. Payload is copied without it.
  *
  * Contexts: uw_service runs in softirq context, one at a time; enqueue and dequeue in any; hub control, streams, probe,
  * remove, suspend and the attributes in process context.
@@ -75,12 +74,11 @@ struct uw_dev {
 	bool asleep;             /* the system sleeps or goes down: hub drivers are told nothing */
 };
 
-/* An URB on its way. */
+/* An URB on its way: urb.hcpriv. */
 struct uw_req {
 	struct uw_urb u;
 	struct urb *urb;
 	struct usb_hcd *hcd;
-	struct list_head node;   /* of the URBs to be given back */
 };
 
 /* An endpoint: usb_host_endpoint.hcpriv. */
@@ -117,7 +115,7 @@ size_t uw_pool_lowest(const struct uw_dev *d);
 
 /* hcd.c */
 extern const struct hc_driver uw_hc_driver;
-void uw_hcd_drain(struct uw_dev *d);
+bool uw_hcd_drain(struct uw_dev *d);
 void uw_hcd_fill(struct uw_dev *d);
 
 /* hubs.c */
