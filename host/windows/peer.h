@@ -11,7 +11,7 @@
  *   - The other verbs and cancel may be called at IRQL <= DISPATCH_LEVEL in one context at a time, between open's return
  *     and close, also while close runs; they never block. Cancel of a transfer is called only before its completion has been
  *     taken by the session, and may cross it.
- *   - complete, gone and wakeup are called at IRQL <= DISPATCH_LEVEL in any context, also from inside a verb, and only
+ *   - complete, gone, wakeup and lost_power are called at IRQL <= DISPATCH_LEVEL in any context, also from inside a verb, and only
  *     queue. The file object does not keep the device from being removed: after gone the owner calls close soon.
  *   - now may be called at any IRQL <= DISPATCH_LEVEL; arm and timer are not used.
  * A peer serves one owner: connecting a second time fails with STATUS_DEVICE_BUSY until the first file object is closed.
@@ -32,6 +32,9 @@ struct uw_peer {
 	uint8_t *base;             /* the region's system address: what io->data is counted from */
 	uint64_t size;             /* bytes of both */
 	bool streams;              /* bulk streams can be had of this device */
+	/* The owner's, set before open, called as wakeup is: the host slept, the device lost what the guest had set up in
+	 * it. The guest is to be told UW_EVENT_LOST_POWER. */
+	void (*lost_power)(struct uw_device *dev);
 };
 
 struct uw_peer_connect {
