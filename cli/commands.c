@@ -2,17 +2,16 @@
 /* The subcommands of usbwarp. */
 #include "commands.h"
 
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "client.h"
+#include "options.h"
 #include "show.h"
 #include "suggest.h"
 #include "transport.h"
 
-enum { OPTION_HELP = 'h', OPTION_VERSION = 'V', OPTION_JSON = 256, OPTION_SOCKET, OPTION_VM, OPTION_ALL, OPTION_WATCH,
-       OPTION_BUS_IDS };
+enum { OPTION_HELP = 1, OPTION_VERSION, OPTION_JSON, OPTION_SOCKET, OPTION_VM, OPTION_ALL, OPTION_WATCH, OPTION_BUS_IDS };
 
 struct arguments {
 	const char *socket, *vm;
@@ -22,20 +21,18 @@ struct arguments {
 
 struct command {
 	const char *name, *usage, *about, *help;
-	const struct option *options;
+	const struct uw_option *options;
 	bool word, word_needed;
 	int (*run)(const struct arguments *a);
 };
 
-#define COMMON { "help", no_argument, NULL, OPTION_HELP }, { "json", no_argument, NULL, OPTION_JSON }, \
-	       { "socket", required_argument, NULL, OPTION_SOCKET }
+#define COMMON { "help", 'h', false, OPTION_HELP }, { "json", 0, false, OPTION_JSON }, { "socket", 0, true, OPTION_SOCKET }
 
-static const struct option options_plain[] = { COMMON, { 0 } };
-static const struct option options_list[] = { COMMON, { "bus-ids", no_argument, NULL, OPTION_BUS_IDS }, { 0 } };
-static const struct option options_bind[] = { COMMON, { "vm", required_argument, NULL, OPTION_VM }, { 0 } };
-static const struct option options_stats[] = {
-	COMMON, { "vm", required_argument, NULL, OPTION_VM }, { "all", no_argument, NULL, OPTION_ALL },
-	{ "watch", no_argument, NULL, OPTION_WATCH }, { 0 },
+static const struct uw_option options_plain[] = { COMMON, { 0 } };
+static const struct uw_option options_list[] = { COMMON, { "bus-ids", 0, false, OPTION_BUS_IDS }, { 0 } };
+static const struct uw_option options_bind[] = { COMMON, { "vm", 0, true, OPTION_VM }, { 0 } };
+static const struct uw_option options_stats[] = {
+	COMMON, { "vm", 0, true, OPTION_VM }, { "all", 0, false, OPTION_ALL }, { "watch", 0, false, OPTION_WATCH }, { 0 },
 };
 
 /* ---- what they do ---- */
@@ -278,69 +275,84 @@ static int usage_error(const struct command *c, const char *what, const char *wo
 	return UW_EXIT_USAGE;
 }
 
-/* -1: go on; else the exit code. */
-static int parse_options(const struct command *c, int argc, char **argv, struct arguments *a)
+static int take_word(const struct command *c, const char *word, struct arguments *a)
 {
-	int option;
+	if (!c->word || a->word)
+		return usage_error(c, "what is ", word);
+	a->word = word;
+	return -1;
+}
 
-	optind = 0; /* begins anew, and allows options behind words, which the first pass does not */
-	while ((option = getopt_long(argc, argv, "h", c->options, NULL)) != -1) {
-		switch (option) {
-		case OPTION_HELP:
-			print_command(c);
-			return UW_EXIT_OK;
-		case OPTION_JSON:
-			a->json = true;
-			break;
-		case OPTION_SOCKET:
-			a->socket = optarg;
-			break;
-		case OPTION_VM:
-			a->vm = optarg;
-			break;
-		case OPTION_ALL:
-			a->all = true;
-			break;
-		case OPTION_WATCH:
-			a->watch = true;
-			break;
-		case OPTION_BUS_IDS:
-			a->bus_ids = true;
-			break;
-		default:
-			return usage_error(c, "see above", "");
-		}
+/* -1: go on; else the exit code. */
+static int take_option(const struct command *c, int option, const char *value, struct arguments *a)
+{
+	switch (option) {
+	case UW_OPTIONS_WORD:
+		return take_word(c, value, a);
+	case OPTION_HELP:
+		print_command(c);
+		return UW_EXIT_OK;
+	case OPTION_JSON:
+		a->json = true;
+		break;
+	case OPTION_SOCKET:
+		a->socket = value;
+		break;
+	case OPTION_VM:
+		a->vm = value;
+		break;
+	case OPTION_ALL:
+		a->all = true;
+		break;
+	case OPTION_WATCH:
+		a->watch = true;
+		break;
+	case OPTION_BUS_IDS:
+		a->bus_ids = true;
+		break;
+	default:
+		return usage_error(c, "see above", "");
 	}
 	return -1;
 }
 
-static int run(const struct command *c, int argc, char **argv, struct arguments *a)
+static int run(const struct command *c, struct uw_options *o, struct arguments *a)
 {
-	int code = parse_options(c, argc, argv, a);
+	int option, code;
 
-	if (code >= 0)
-		return code;
-	if (optind < argc && c->word)
-		a->word = argv[optind++];
-	if (optind < argc)
-		return usage_error(c, "what is ", argv[optind]);
+	while ((option = uw_options_next(o, c->options)) != UW_OPTIONS_END) {
+		code = take_option(c, option, o->value, a);
+		if (code >= 0)
+			return code;
+	}
 	if (!a->word && c->word_needed)
 		return usage_error(c, "which device? usbwarp list shows them", "");
 	return c->run(a);
 }
 
+static int run_word(struct uw_options *o, struct arguments *a)
+{
+	const struct command *c = find_command(o->value);
+
+	return c ? run(c, o, a) : UW_EXIT_USAGE;
+}
+
 int uw_commands_run(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "help", no_argument, NULL, OPTION_HELP }, { "version", no_argument, NULL, OPTION_VERSION },
-		{ "socket", required_argument, NULL, OPTION_SOCKET }, { 0 },
+	static const struct uw_option options[] = {
+		{ "help", 'h', false, OPTION_HELP }, { "version", 'V', false, OPTION_VERSION },
+		{ "socket", 0, true, OPTION_SOCKET }, { 0 },
 	};
+	struct uw_options o = { .left = argc - 1, .at = argv + 1, .program = "usbwarp" };
 	struct arguments a = { 0 };
-	const struct command *c;
-	int option;
 
-	while ((option = getopt_long(argc, argv, "+hV", options, NULL)) != -1) {
-		switch (option) {
+	for (;;) {
+		switch (uw_options_next(&o, options)) {
+		case UW_OPTIONS_WORD:
+			return run_word(&o, &a);
+		case UW_OPTIONS_END:
+			print_help();
+			return UW_EXIT_USAGE;
 		case OPTION_HELP:
 			print_help();
 			return UW_EXIT_OK;
@@ -348,17 +360,11 @@ int uw_commands_run(int argc, char **argv)
 			puts("usbwarp " USBWARP_RELEASE);
 			return UW_EXIT_OK;
 		case OPTION_SOCKET:
-			a.socket = optarg;
+			a.socket = o.value;
 			break;
 		default:
 			fputs("Try usbwarp help.\n", stderr);
 			return UW_EXIT_USAGE;
 		}
 	}
-	if (optind == argc) {
-		print_help();
-		return UW_EXIT_USAGE;
-	}
-	c = find_command(argv[optind]);
-	return c ? run(c, argc - optind, argv + optind, &a) : UW_EXIT_USAGE;
 }
