@@ -17,6 +17,13 @@ static void fail(struct uw_reply *r, int code, const char *text)
 	snprintf(r->text, sizeof(r->text), "%s", text);
 }
 
+/* The sentence begins with the peer's name. */
+static void fail_peer(struct uw_reply *r, int code, const char *rest)
+{
+	r->code = code;
+	snprintf(r->text, sizeof(r->text), "%s %s", uw_transport_peer, rest);
+}
+
 /* Bytes of each record; a text in it has to end inside its field, which the daemon guarantees and we do not trust. */
 static uint32_t length_of(uint16_t type)
 {
@@ -94,20 +101,21 @@ static bool receive_record(struct uw_reply *r, struct uw_answer_record *record)
 	struct uw_ctl_header header;
 
 	if (!uw_transport_receive(&header, sizeof(header), PATIENCE)) {
-		fail(r, UW_EXIT_UNREACHABLE, "usbwarpd went away or does not answer; see its log, and try again");
+		fail_peer(r, UW_EXIT_UNREACHABLE, "went away or does not answer; see its log, and try again");
 		return false;
 	}
 	if (header.magic != UW_CTL_MAGIC || header.length > UW_CTL_BODY_MAX) {
-		fail(r, UW_EXIT_PROTOCOL, "what answers there is not usbwarpd");
+		r->code = UW_EXIT_PROTOCOL;
+		snprintf(r->text, sizeof(r->text), "what answers there is not %s", uw_transport_peer);
 		return false;
 	}
 	record->type = header.type;
 	if (!uw_transport_receive(record->u.body, header.length, PATIENCE)) {
-		fail(r, UW_EXIT_UNREACHABLE, "usbwarpd went away in the middle of its answer; try again");
+		fail_peer(r, UW_EXIT_UNREACHABLE, "went away in the middle of its answer; try again");
 		return false;
 	}
 	if (header.version != UW_CTL_VERSION || header.length != length_of(header.type)) {
-		fail(r, UW_EXIT_PROTOCOL, "usbwarpd speaks another version; install both programs from one release");
+		fail_peer(r, UW_EXIT_PROTOCOL, "speaks another version; install both programs from one release");
 		return false;
 	}
 	close_texts(record);
@@ -162,7 +170,7 @@ void uw_client_ask(const char *where, uint16_t type, const void *body, uint32_t 
 	if (send_command(type, body, length))
 		receive_all(r);
 	else
-		fail(r, UW_EXIT_UNREACHABLE, "usbwarpd went away; see its log, and try again");
+		fail_peer(r, UW_EXIT_UNREACHABLE, "went away; see its log, and try again");
 }
 
 void uw_client_free(struct uw_reply *r)

@@ -242,20 +242,20 @@ static void print_help(void)
 {
 	size_t i;
 
-	puts("Usage: usbwarp [--socket PATH] COMMAND [OPTION]...\n"
-	     "Controls usbwarpd, which gives USB devices to virtual machines.\n");
+	printf("Usage: usbwarp [--socket PATH] COMMAND [OPTION]...\n"
+	       "Controls %s, which gives USB devices to virtual machines.\n\n", uw_transport_peer);
 	for (i = 0; i < COMMANDS; i++)
 		printf("  %-10s %s\n", commands[i].name, commands[i].about);
-	puts("\nEach command has --help. Exit code: 0 done, 1 refused, 2 wrong usage, 3 usbwarpd not reachable,\n"
-	     "4 usbwarpd speaks another version.");
+	printf("\nEach command has --help. Exit code: 0 done, 1 refused, 2 wrong usage, 3 %s not\n"
+	       "reachable, 4 it speaks another version.\n", uw_transport_peer);
 }
 
 static void print_command(const struct command *c)
 {
 	printf("Usage: %s [OPTION]...\n%c%s.\n\n%s", c->usage, c->about[0] - 'a' + 'A', c->about + 1, c->help);
-	puts("  --json         for programs\n"
-	     "  --socket PATH  of usbwarpd\n"
-	     "  --help         this text");
+	printf("  --json         for programs\n"
+	       "  --socket PATH  of %s\n"
+	       "  --help         this text\n", uw_transport_peer);
 }
 
 static int run_help(const struct arguments *a)

@@ -9,6 +9,12 @@
 
 #define UW_TRANSPORT_WHY 512
 
+/* What answers at the other end is called so on this system. */
+extern const char uw_transport_peer[];
+
+/* First of all calls: the words of the command line in UTF-8, and streams that take UTF-8 and write lines as they are. */
+void uw_transport_begin(int *argc, char ***argv);
+
 /* where: NULL for the usual places. False: why, of UW_TRANSPORT_WHY bytes, says what to do. One for the process. */
 bool uw_transport_open(const char *where, char *why);
 /* All of count bytes, or false. */

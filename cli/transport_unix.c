@@ -15,7 +15,15 @@
 
 #define SYSTEM_SOCKET "/run/usbwarp/control.sock"
 
+const char uw_transport_peer[] = "usbwarpd";
+
 static int connection = -1;
+
+void uw_transport_begin(int *argc, char ***argv)
+{
+	(void)argc;
+	(void)argv;
+}
 
 static int try_connect(const char *path)
 {
