@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A Wine prefix of one's own for tests of user programs, gone with its user."""
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BUILT = os.environ.get("USBWARP_WINDOWS", os.path.join(ROOT, "build", "windows"))
+PATIENCE = float(os.environ.get("USBWARP_PATIENCE", "1"))  # multiplies every timeout
+WINE = os.environ.get("WINE", "/usr/lib/wine/wine64")
+SERVER = os.environ.get("WINESERVER", "/usr/lib/wine/wineserver")
+
+CASES = []
+
+
+def case(function):
+    """Marks a test. It passes when it returns and fails when it raises."""
+    CASES.append(function)
+    return function
+
+
+def run_cases():
+    """Runs the cases, or those that the command line names; the number of failures."""
+    names = sys.argv[1:]
+    chosen = [f for f in CASES if not names or any(n in f.__name__ for n in names)]
+    failed = 0
+    for function in chosen:
+        start = time.monotonic()
+        try:
+            function()
+            print(f"ok   {function.__name__} ({time.monotonic() - start:.1f} s)", flush=True)
+        except Exception:  # KeyboardInterrupt ends the run instead
+            failed += 1
+            print(f"FAIL {function.__name__}", flush=True)
+            traceback.print_exc(file=sys.stdout)
+    print(f"{len(chosen) - failed} passed, {failed} failed", flush=True)
+    return failed or not chosen
+
+
+def equal(got, want, what=""):
+    if got != want:
+        raise AssertionError(f"{what}: got {got!r}, want {want!r}")
+
+
+def holds(text, *parts):
+    """Every part stands in text."""
+    for part in parts:
+        if part not in text:
+            raise AssertionError(f"no {part!r} in {text!r}")
+
+
+def until(condition, what, timeout=20):
+    end = time.monotonic() + timeout * PATIENCE
+    while True:
+        result = condition()
+        if result:
+            return result
+        if time.monotonic() > end:
+            raise AssertionError(f"waited in vain for {what}")
+        time.sleep(0.05)
+
+
+class Wine:
+    def __enter__(self):
+        self.directory = tempfile.mkdtemp(prefix="usbwarp-wine-")
+        self.environment = {k: v for k, v in os.environ.items() if k != "DISPLAY"} | {
+            "WINEPREFIX": os.path.join(self.directory, "prefix"), "WINEDEBUG": "-all",
+            "WINEDLLOVERRIDES": "mscoree,mshtml=d"}
+        try:
+            self.run("wineboot", "-i")
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *exc):
+        subprocess.run([SERVER, "-k"], env=self.environment, check=False, timeout=60 * PATIENCE,
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        subprocess.run([SERVER, "-w"], env=self.environment, check=False, timeout=60 * PATIENCE,
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def path(self, *parts):
+        """Of a file in the prefix, below drive C."""
+        return os.path.join(self.directory, "prefix", "drive_c", *parts)
+
+    def run(self, *words, code=0, env=None, timeout=120):
+        """Runs a Windows program; its (stdout, stderr) as bytes. code None: any will do."""
+        done = subprocess.run([WINE, *words], capture_output=True, check=False, timeout=timeout * PATIENCE,
+                              stdin=subprocess.DEVNULL, env=self.environment | (env or {}))
+        if code is not None and done.returncode != code:
+            raise AssertionError(f"{' '.join(words)}: code {done.returncode}, want {code}\n"
+                                 f"{done.stdout.decode(errors='replace')}{done.stderr.decode(errors='replace')}")
+        return done.stdout, done.stderr
+
+    def spawn(self, *words):
+        return subprocess.Popen([WINE, *words], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                                stdin=subprocess.DEVNULL, env=self.environment)
+
+
+def windows_path(path):
+    """Wine shows the root as drive Z."""
+    return "Z:" + os.path.abspath(path).replace("/", "\\")
+
+
+def compile_tool(source, to, *libraries):
+    subprocess.run(["x86_64-w64-mingw32-gcc", "-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", "-o", to, source,
+                    *("-l" + name for name in libraries)], check=True)
