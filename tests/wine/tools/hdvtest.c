@@ -87,19 +87,19 @@ static void must(HRESULT result, const char *what)
 static void map_pages(uint32_t from, uint32_t to, uint32_t flags)
 {
 	pHdvCreateSectionBackedMmioRange(device, 2, from / 4096, (to - from) / 4096, flags | (is("executable") ? 2 : 0),
-					 section, from / 4096 + (is("offset") && from > 4096));
+					 section, from / 4096 + (is("offset") && from == layout.data));
 }
 
 static void map_region(void)
 {
 	uint32_t host_flags = is("writeable") ? HDV_MMIO_WRITEABLE : 0, guest_flags = is("readonly") ? 0 : HDV_MMIO_WRITEABLE;
 
-	map_pages(0, is("hole") ? 0x800 : 0x1000, host_flags);
+	map_pages(0, 0x1000, host_flags);
 	map_pages(0x1000, layout.comp_ring, guest_flags);
 	map_pages(layout.comp_ring, layout.data, host_flags);
-	map_pages(layout.data, is("offset") ? size - 4096 : size, guest_flags);
+	map_pages(layout.data, is("offset") || is("hole") ? size - 4096 : size, guest_flags);
 	if (is("offset"))
-		map_pages(0, 0x1000, host_flags);
+		map_pages(size - 4096, size, guest_flags);
 	if (is("twice"))
 		map_pages(0x1000, 0x2000, guest_flags);
 	mapped = true;
@@ -113,6 +113,8 @@ static void unmap_region(void)
 	pHdvDestroySectionBackedMmioRange(device, 2, 0);
 	pHdvDestroySectionBackedMmioRange(device, 2, 1);
 	pHdvDestroySectionBackedMmioRange(device, 2, layout.comp_ring / 4096);
+	if (is("offset"))
+		pHdvDestroySectionBackedMmioRange(device, 2, size / 4096 - 1);
 	if (!is("range"))
 		pHdvDestroySectionBackedMmioRange(device, 2, layout.data / 4096);
 }
