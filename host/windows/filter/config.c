@@ -1,0 +1,479 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Configurations, interfaces and the pipes that they make. All of it blocks and runs behind the gate; the table of
+ * pipes is changed with the lock held, and only for pipes that were stopped before and have nothing with the stack.
+ */
+#include "filter.h"
+
+#define CONFIG_BYTES_MAX 65535u
+#define STEP_MS 20u                    /* between looks at a pipe that drains */
+#define PATIENCE 250u                  /* looks, until the port is reset to get back what is out */
+
+/* ---- stopping pipes ---- */
+
+static uint32_t out_of(struct uw_filter *f, uint32_t which)
+{
+	uint32_t i, out = 0;
+	KIRQL irql;
+
+	KeAcquireSpinLock(&f->lock, &irql);
+	for (i = 0; i < UW_ENDPOINTS; i++)
+		out += which & 1u << i ? f->pipe[i].out : 0;
+	KeReleaseSpinLock(&f->lock, irql);
+	return out;
+}
+
+/* Ends what waits in a pipe. */
+static void end_held(struct uw_filter *f, struct uw_pipe *pipe, uint32_t status)
+{
+	struct uw_transfer_io *io;
+	struct uw_list *node;
+	KIRQL irql;
+
+	do {
+		KeAcquireSpinLock(&f->lock, &irql);
+		node = uw_list_pop(&pipe->held);
+		io = node ? UW_CONTAINER(node, struct uw_transfer_io, node) : NULL;
+		if (io)
+			io->due = UW_PLACE_NONE;
+		KeReleaseSpinLock(&f->lock, irql);
+		if (io)
+			uw_usb_answer(f, io, status);
+	} while (io);
+	uw_iso_flush(pipe);
+}
+
+static void abort_pipes(struct uw_filter *f, uint32_t which)
+{
+	uint32_t i;
+
+	for (i = 0; i < UW_ENDPOINTS; i++)
+		if (which & 1u << i && f->pipe[i].handle && !f->lost && out_of(f, 1u << i))
+			uw_urb_pipe_request(f, URB_FUNCTION_ABORT_PIPE, f->pipe[i].handle);
+}
+
+static void set_stopped(struct uw_filter *f, uint32_t which, bool stopped)
+{
+	uint32_t i;
+	KIRQL irql;
+
+	KeAcquireSpinLock(&f->lock, &irql);
+	for (i = 0; i < UW_ENDPOINTS; i++)
+		if (which & 1u << i)
+			f->pipe[i].stopped = stopped;
+	KeReleaseSpinLock(&f->lock, irql);
+}
+
+/*
+ * Aborting a pipe ends what the controller has; cancelling reaches what a driver above it still holds. Both may miss
+ * what is on its way down, so they are repeated. A stack that gives nothing back in all that time has its port reset.
+ */
+void uw_pipes_stop(struct uw_filter *f, uint32_t which)
+{
+	uint32_t i, round;
+
+	set_stopped(f, which, true);
+	for (i = 0; i < UW_ENDPOINTS; i++)
+		if (which & 1u << i)
+			end_held(f, &f->pipe[i], UW_ST_CANCELLED);
+	for (round = 0; out_of(f, which); round++) {
+		abort_pipes(f, which);
+		if (round)
+			uw_urbs_cancel(f, which);
+		if (round == PATIENCE && !f->lost)
+			uw_urb_ioctl(f, IOCTL_INTERNAL_USB_RESET_PORT);
+		if (out_of(f, which))
+			uw_wait_ms(&f->changed, STEP_MS);
+	}
+	for (i = 0; i < UW_ENDPOINTS; i++)
+		if (which & 1u << i)
+			uw_iso_quiet(&f->pipe[i]);
+}
+
+static uint32_t all_out(struct uw_filter *f)
+{
+	uint32_t out;
+	KIRQL irql;
+
+	KeAcquireSpinLock(&f->lock, &irql);
+	out = f->out_count;
+	KeReleaseSpinLock(&f->lock, irql);
+	return out;
+}
+
+void uw_pipes_drain(struct uw_filter *f)
+{
+	while (all_out(f)) {
+		uw_urbs_cancel(f, UW_EVERY);
+		if (all_out(f))
+			uw_wait_ms(&f->changed, STEP_MS);
+	}
+}
+
+void uw_pipes_go_on(struct uw_filter *f, uint32_t which)
+{
+	uint32_t i;
+
+	set_stopped(f, which, false);
+	for (i = 0; i < UW_ENDPOINTS; i++) {
+		if (!(which & 1u << i))
+			continue;
+		uw_usb_send_held(f, &f->pipe[i]);
+		uw_iso_pump(&f->pipe[i]);
+	}
+}
+
+/* ---- the table of pipes ---- */
+
+static uint32_t pipes_of(const struct uw_filter *f, uint8_t itf)
+{
+	uint32_t i, which = 0;
+
+	for (i = 0; i < UW_ENDPOINTS; i++)
+		if (f->pipe[i].handle && f->pipe[i].e.itf == itf)
+			which |= 1u << i;
+	return which;
+}
+
+/* Stopped pipes cease to be. What came for them meanwhile is too late. */
+static void remove_pipes(struct uw_filter *f, uint32_t which)
+{
+	uint32_t i;
+	KIRQL irql;
+
+	KeAcquireSpinLock(&f->lock, &irql);
+	for (i = 0; i < UW_ENDPOINTS; i++)
+		if (which & 1u << i)
+			f->pipe[i].handle = NULL;
+	KeReleaseSpinLock(&f->lock, irql);
+	for (i = 0; i < UW_ENDPOINTS; i++)
+		if (which & 1u << i)
+			end_held(f, &f->pipe[i], UW_ST_NO_ENDPOINT);
+	set_stopped(f, which, false);
+}
+
+/* Bytes of a packet: at super speed and with repeats the stack knows better than one field of the descriptor. */
+static void add_pipe(struct uw_filter *f, const struct uw_endpoint *e, USBD_PIPE_HANDLE handle)
+{
+	struct uw_pipe *pipe = &f->pipe[uw_endpoint_index(e->address)];
+	KIRQL irql;
+
+	KeAcquireSpinLock(&f->lock, &irql);
+	pipe->e = *e;
+	uw_cut_rules(&pipe->stream.rules, f->peer.dev.speed, e->interval, e->service, e->address & 0x80);
+	pipe->stream.known = pipe->stream.pad = false;
+	pipe->handle = handle;
+	KeReleaseSpinLock(&f->lock, irql);
+}
+
+/* What a select URB says, endpoint by endpoint; the descriptor is the authority on what there can be. */
+static void add_pipes(struct uw_filter *f, const struct uw_setting *s, const USBD_INTERFACE_INFORMATION *info)
+{
+	uint32_t i, k, pipes = uw_min(info->NumberOfPipes, s->endpoints);
+
+	for (i = 0; i < s->endpoints; i++)
+		for (k = 0; k < pipes; k++)
+			if (info->Pipes[k].EndpointAddress == s->endpoint[i].address && info->Pipes[k].PipeHandle)
+				add_pipe(f, &s->endpoint[i], info->Pipes[k].PipeHandle);
+}
+
+/* ---- select URBs ---- */
+
+struct select {
+	struct uw_filter *f;
+	const struct uw_config *config;        /* NULL: unconfigure */
+	struct uw_setting *setting;
+	uint32_t settings;
+};
+
+static uint32_t info_bytes(const struct uw_setting *s)
+{
+	return offsetof(USBD_INTERFACE_INFORMATION, Pipes) + s->endpoints * sizeof(USBD_PIPE_INFORMATION);
+}
+
+static void fill_info(USBD_INTERFACE_INFORMATION *info, const struct uw_setting *s)
+{
+	uint32_t i;
+
+	info->Length = (USHORT)info_bytes(s);
+	info->InterfaceNumber = s->itf;
+	info->AlternateSetting = s->alternate;
+	info->NumberOfPipes = s->endpoints;
+	for (i = 0; i < s->endpoints; i++)
+		info->Pipes[i].MaximumTransferSize = UW_TRANSFER_MAX;
+}
+
+static void fill_config(struct uw_urb *u, void *context)
+{
+	struct _URB_SELECT_CONFIGURATION *c = &u->urb->UrbSelectConfiguration;
+	const struct select *s = context;
+	uint8_t *at = (uint8_t *)&c->Interface;
+	uint32_t i;
+
+	c->Hdr.Function = URB_FUNCTION_SELECT_CONFIGURATION;
+	if (!s->config)
+		return;
+	c->ConfigurationDescriptor = (USB_CONFIGURATION_DESCRIPTOR *)s->config->bytes;
+	for (i = 0; i < s->settings; i++) {
+		fill_info((USBD_INTERFACE_INFORMATION *)at, &s->setting[i]);
+		at += info_bytes(&s->setting[i]);
+	}
+}
+
+static void look_config(struct uw_urb *u, void *context)
+{
+	struct _URB_SELECT_CONFIGURATION *c = &u->urb->UrbSelectConfiguration;
+	const struct select *s = context;
+	const uint8_t *at = (const uint8_t *)&c->Interface;
+	uint32_t i;
+
+	s->f->handle = c->ConfigurationHandle;
+	for (i = 0; i < s->settings; i++) {
+		add_pipes(s->f, &s->setting[i], (const USBD_INTERFACE_INFORMATION *)at);
+		at += info_bytes(&s->setting[i]);
+	}
+}
+
+static void fill_interface(struct uw_urb *u, void *context)
+{
+	struct _URB_SELECT_INTERFACE *i = &u->urb->UrbSelectInterface;
+	const struct select *s = context;
+
+	i->Hdr.Function = URB_FUNCTION_SELECT_INTERFACE;
+	i->ConfigurationHandle = s->f->handle;
+	fill_info(&i->Interface, s->setting);
+}
+
+static void look_interface(struct uw_urb *u, void *context)
+{
+	const struct select *s = context;
+
+	add_pipes(s->f, s->setting, &u->urb->UrbSelectInterface.Interface);
+}
+
+/* ---- the verbs ---- */
+
+static const struct uw_config *config_of(const struct uw_filter *f, uint8_t value)
+{
+	uint32_t i;
+
+	for (i = 0; i < f->configs; i++)
+		if (f->config[i].bytes[5] == value)
+			return &f->config[i];
+	return NULL;
+}
+
+void uw_config_drop(struct uw_filter *f)
+{
+	remove_pipes(f, UW_EVERY);
+	f->handle = NULL;
+	f->choice.configuration = 0;
+	f->choice.interfaces = 0;
+}
+
+/* Each interface at its first setting. */
+static void plan(struct select *s)
+{
+	struct uw_choice *choice = &s->f->choice;
+	uint32_t i, count;
+
+	count = uw_desc_interfaces(s->config->bytes, s->config->length, choice->number, choice->alternate);
+	for (i = 0; i < count; i++)
+		if (uw_desc_setting(s->config->bytes, s->config->length, choice->number[i], choice->alternate[i],
+				    &s->setting[s->settings]))
+			s->settings++;
+	choice->interfaces = (uint8_t)count;
+}
+
+static uint32_t config_bytes(const struct select *s)
+{
+	uint32_t i, bytes = offsetof(struct _URB_SELECT_CONFIGURATION, Interface);
+
+	for (i = 0; i < s->settings; i++)
+		bytes += info_bytes(&s->setting[i]);
+	return bytes < sizeof(struct _URB_SELECT_CONFIGURATION) ? sizeof(struct _URB_SELECT_CONFIGURATION) : bytes;
+}
+
+uint32_t uw_config_select(struct uw_filter *f, uint8_t value)
+{
+	struct select s = { .f = f, .config = value ? config_of(f, value) : NULL };
+	uint32_t status;
+
+	if (value && !s.config)
+		return UW_ST_NO_ENDPOINT;
+	s.setting = ExAllocatePoolWithTag(NonPagedPoolNx, UW_INTERFACES * sizeof(*s.setting), UW_FILTER_TAG);
+	if (!s.setting)
+		return UW_ST_HOST;
+	uw_pipes_stop(f, UW_EVERY);
+	uw_config_drop(f);
+	if (s.config)
+		plan(&s);
+	status = uw_urb_ask(f, config_bytes(&s), fill_config, &s, look_config);
+	if (status == UW_ST_OK)
+		f->choice.configuration = value;
+	else
+		uw_config_drop(f);
+	ExFreePoolWithTag(s.setting, UW_FILTER_TAG);
+	return status;
+}
+
+static void note_alternate(struct uw_choice *choice, uint8_t number, uint8_t alternate)
+{
+	uint32_t i;
+
+	for (i = 0; i < choice->interfaces; i++)
+		if (choice->number[i] == number)
+			choice->alternate[i] = alternate;
+}
+
+/* When the request fails the stack has closed the old pipes all the same. */
+uint32_t uw_config_interface(struct uw_filter *f, uint8_t number, uint8_t alternate)
+{
+	const struct uw_config *config = config_of(f, f->choice.configuration);
+	struct uw_setting setting;
+	struct select s = { .f = f, .config = config, .setting = &setting, .settings = 1 };
+	uint32_t which, status;
+
+	if (!config || !uw_desc_setting(config->bytes, config->length, number, alternate, &setting))
+		return UW_ST_NO_ENDPOINT;
+	which = pipes_of(f, number);
+	uw_pipes_stop(f, which);
+	remove_pipes(f, which);
+	status = uw_urb_ask(f, offsetof(struct _URB_SELECT_INTERFACE, Interface) + info_bytes(&setting), fill_interface,
+			    &s, look_interface);
+	if (status == UW_ST_OK)
+		note_alternate(&f->choice, number, alternate);
+	return status;
+}
+
+uint32_t uw_config_again(struct uw_filter *f, const struct uw_choice *choice)
+{
+	uint32_t i, status = uw_config_select(f, choice->configuration);
+
+	for (i = 0; status == UW_ST_OK && i < choice->interfaces; i++)
+		if (choice->alternate[i] != f->choice.alternate[i])
+			status = uw_config_interface(f, choice->number[i], choice->alternate[i]);
+	return status;
+}
+
+uint32_t uw_config_clear_halt(struct uw_filter *f, uint8_t address)
+{
+	uint32_t index = uw_endpoint_index(address), status;
+
+	if (!f->pipe[index].handle)
+		return UW_ST_NO_ENDPOINT;
+	uw_pipes_stop(f, 1u << index);
+	status = uw_urb_pipe_request(f, URB_FUNCTION_SYNC_RESET_PIPE_AND_CLEAR_STALL, f->pipe[index].handle);
+	uw_pipes_go_on(f, 1u << index);
+	return status;
+}
+
+/* ---- reading descriptors ---- */
+
+/* 9 bytes tell how many there are; what comes then must agree with itself. */
+static uint32_t read_config(struct uw_filter *f, uint8_t index, struct uw_config *config)
+{
+	uint8_t head[UW_CONFIG_MIN];
+	uint32_t bytes = sizeof(head), status;
+
+	status = uw_urb_descriptor(f, UW_DESC_CONFIG, index, 0, head, &bytes);
+	if (status != UW_ST_OK)
+		return status;
+	config->length = bytes == sizeof(head) ? (uint32_t)(head[2] | head[3] << 8) : 0;
+	if (config->length < UW_CONFIG_MIN)
+		return UW_ST_UNSUPPORTED;
+	config->bytes = ExAllocatePoolWithTag(NonPagedPoolNx, config->length, UW_FILTER_TAG);
+	if (!config->bytes)
+		return UW_ST_HOST;
+	bytes = config->length;
+	status = uw_urb_descriptor(f, UW_DESC_CONFIG, index, 0, config->bytes, &bytes);
+	if (status == UW_ST_OK && bytes == config->length && uw_desc_config_valid(config->bytes, bytes))
+		return UW_ST_OK;
+	ExFreePoolWithTag(config->bytes, UW_FILTER_TAG);
+	config->bytes = NULL;
+	return status == UW_ST_OK ? UW_ST_UNSUPPORTED : status;
+}
+
+void uw_config_forget(struct uw_filter *f)
+{
+	while (f->configs) {
+		f->configs--;
+		ExFreePoolWithTag(f->config[f->configs].bytes, UW_FILTER_TAG);
+		f->config[f->configs].bytes = NULL;
+	}
+}
+
+/* A configuration that cannot be read or makes no sense cannot be chosen; one at least must be left. */
+uint32_t uw_config_read(struct uw_filter *f)
+{
+	uint32_t status = UW_ST_UNSUPPORTED, result;
+	uint8_t i, count = f->device[17];
+
+	uw_config_forget(f);
+	for (i = 0; i < count && f->configs < UW_CONFIGS; i++) {
+		result = read_config(f, i, &f->config[f->configs]);
+		if (result == UW_ST_OK)
+			f->configs++;
+		else
+			status = result;
+	}
+	return f->configs ? UW_ST_OK : status;
+}
+
+/* ---- who it is ---- */
+
+static void read_text(struct uw_filter *f, uint8_t index)
+{
+	uint8_t string[255];
+	uint32_t bytes = sizeof(string);
+	uint16_t language;
+
+	if (!index || uw_urb_descriptor(f, UW_DESC_STRING, 0, 0, string, &bytes) != UW_ST_OK || bytes < 4)
+		return;
+	language = (uint16_t)(string[2] | string[3] << 8);
+	bytes = sizeof(string);
+	if (uw_urb_descriptor(f, UW_DESC_STRING, index, language, string, &bytes) != UW_ST_OK)
+		return;
+	if (f->peer.dev.description[0])
+		uw_desc_text((const uint8_t *)"\x04\x03 ", 4, f->peer.dev.description, sizeof(f->peer.dev.description));
+	uw_desc_text(string, bytes, f->peer.dev.description, sizeof(f->peer.dev.description));
+}
+
+static void find_speed(struct uw_filter *f, bool known, bool high)
+{
+	const struct uw_config *c = &f->config[0];
+	uint8_t *bytes;
+
+	f->peer.dev.speed = uw_desc_speed(f->device, high, NULL, 0);
+	if (uw_config_read(f) != UW_ST_OK)
+		return;
+	bytes = c->bytes;
+	if (!known)
+		high = uw_desc_high_speed(bytes, c->length);
+	f->peer.dev.speed = uw_desc_speed(f->device, high, bytes, c->length);
+	uw_config_forget(f);
+}
+
+/* known: the bus has said whether it runs at high speed. */
+uint32_t uw_config_identify(struct uw_filter *f, bool known, bool high)
+{
+	struct uw_device *dev = &f->peer.dev;
+	uint32_t bytes = sizeof(f->device), status;
+
+	status = uw_urb_descriptor(f, UW_DESC_DEVICE, 0, 0, f->device, &bytes);
+	if (status != UW_ST_OK)
+		return status;
+	if (bytes != sizeof(f->device) || f->device[1] != UW_DESC_DEVICE)
+		return UW_ST_UNSUPPORTED;
+	dev->class_code = f->device[4];
+	dev->subclass = f->device[5];
+	dev->protocol = f->device[6];
+	dev->vendor = (uint16_t)(f->device[8] | f->device[9] << 8);
+	dev->product = (uint16_t)(f->device[10] | f->device[11] << 8);
+	dev->release = (uint16_t)(f->device[12] | f->device[13] << 8);
+	dev->description[0] = 0;
+	read_text(f, f->device[14]);
+	read_text(f, f->device[15]);
+	find_speed(f, known, high);
+	return UW_ST_OK;
+}
