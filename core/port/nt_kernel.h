@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#undef interface /* Windows' headers say it for struct, USB and the models for an interface */
+
 #include "usbwarp/proto.h"
 
 #define UW_MUST_CHECK __attribute__((warn_unused_result))
