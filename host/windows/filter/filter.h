@@ -18,7 +18,7 @@
 #define UW_FILTER_TAG 0x46577355u      /* "UsWF" in memory order */
 #define UW_CONFIGS 8u                  /* of a device */
 #define UW_URBS_KEPT 64u               /* idle ones; more are freed */
-#define UW_TRANSFER_MAX (4u << 20)     /* bytes that an URB may have, the stack is told; no layout has longer transfers */
+#define UW_TRANSFER_MAX (4u << 20)     /* bytes of an URB, as the stack is told; no layout has longer transfers */
 #define UW_SYNC_MS 5000u               /* for a request of our own to a device that does not answer */
 
 struct uw_filter;
