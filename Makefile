@@ -50,6 +50,7 @@ test-debug:
 	scripts/build-module.sh $(BUILD)/guest-debug/linux $(CURDIR)/$(BUILD)/module-debug
 	USBWARP_KERNEL=debug USBWARP_BIN=$(CURDIR)/$(BUILD)/checked tests/vm/test_devices.py
 	USBWARP_KERNEL=debug USBWARP_BIN=$(CURDIR)/$(BUILD)/checked tests/vm/test_faults.py
+	USBWARP_KERNEL=debug USBWARP_BIN=$(CURDIR)/$(BUILD)/checked tests/vm/test_module.py
 
 test-kernels:
 	scripts/setup.sh all
