@@ -20,6 +20,9 @@ struct open {
 static struct open *opens;
 static struct lab_lock opens_lock;
 
+/* Wine cancels what a program names, though another thread may have ended and freed it meanwhile; Windows cannot. */
+static struct lab_lock life_lock;
+
 #define DRIVERS_OWN 0x80           /* in AllocationFlags: its owner's completion routine keeps it */
 
 static IRP *allocate(CCHAR stack, const void *by)
@@ -61,7 +64,9 @@ void NTAPI lab_IoFreeIrp(PIRP irp)
 		next = mdl->Next;
 		IoFreeMdl(mdl);
 	}
+	lab_lock(&life_lock);
 	lab_pool_put(irp, __builtin_return_address(0));
+	lab_unlock(&life_lock);
 }
 
 void NTAPI lab_IoReuseIrp(PIRP irp, NTSTATUS status)
@@ -372,16 +377,9 @@ void FASTCALL lab_IofCompleteRequest(PIRP irp, CCHAR boost)
 	lab_IoCompleteRequest(irp, boost);
 }
 
-BOOLEAN NTAPI lab_IoCancelIrp(PIRP irp)
+/* With the cancel lock held, which the routine releases. */
+static BOOLEAN cancel(IRP *irp, PDRIVER_CANCEL routine, KIRQL irql)
 {
-	PDRIVER_CANCEL routine;
-	KIRQL irql;
-
-	if (irp->Type != IO_TYPE_IRP)
-		lab_report("IoCancelIrp of %p, which is no request", irp);
-	IoAcquireCancelSpinLock(&irql);
-	irp->Cancel = TRUE;
-	routine = IoSetCancelRoutine(irp, NULL);
 	if (!routine) {
 		IoReleaseCancelSpinLock(irql);
 		return FALSE;
@@ -393,13 +391,45 @@ BOOLEAN NTAPI lab_IoCancelIrp(PIRP irp)
 	return TRUE;
 }
 
+BOOLEAN NTAPI lab_IoCancelIrp(PIRP irp)
+{
+	PDRIVER_CANCEL routine;
+	KIRQL irql;
+
+	if (irp->Type != IO_TYPE_IRP)
+		lab_report("IoCancelIrp of %p, which is no request", irp);
+	IoAcquireCancelSpinLock(&irql);
+	irp->Cancel = TRUE;
+	routine = IoSetCancelRoutine(irp, NULL);
+	return cancel(irp, routine, irql);
+}
+
+/* From whoever takes the routine on, the request lives until the routine has ended it. */
+static BOOLEAN NTAPI wine_cancels(IRP *irp)
+{
+	PDRIVER_CANCEL routine;
+	KIRQL irql;
+
+	IoAcquireCancelSpinLock(&irql);
+	lab_lock(&life_lock);
+	if (!lab_pool_lives(irp)) {
+		lab_unlock(&life_lock);
+		IoReleaseCancelSpinLock(irql);
+		return FALSE;
+	}
+	irp->Cancel = TRUE;
+	routine = IoSetCancelRoutine(irp, NULL);
+	lab_unlock(&life_lock);
+	return cancel(irp, routine, irql);
+}
+
 void lab_irp_init(void)
 {
 	lab_hook("IoAllocateIrp", lab_allocate_irp, false);
 	lab_hook("IoFreeIrp", lab_IoFreeIrp, false);
 	lab_hook("IoCallDriver", lab_IoCallDriver, false);
 	lab_hook("IoCompleteRequest", lab_IoCompleteRequest, false);
-	lab_hook("IoCancelIrp", lab_IoCancelIrp, false);
+	lab_hook("IoCancelIrp", wine_cancels, false);
 	lab_hook("IoAcquireCancelSpinLock", lab_IoAcquireCancelSpinLock, false);
 	lab_hook("IoReleaseCancelSpinLock", lab_IoReleaseCancelSpinLock, false);
 }

@@ -49,6 +49,7 @@ __declspec(dllimport) DWORD WINAPI GetCurrentThreadId(void);
 __declspec(dllimport) DWORD WINAPI GetCurrentProcessId(void);
 __declspec(dllimport) DWORD WINAPI GetModuleFileNameW(void *module, WCHAR *name, DWORD size);
 __declspec(dllimport) void *WINAPI GetModuleHandleW(const WCHAR *name);
+__declspec(dllimport) BOOL WINAPI GetModuleHandleExW(DWORD flags, const void *what, void **module);
 __declspec(dllimport) void *WINAPI LoadLibraryW(const WCHAR *name);
 __declspec(dllimport) void *WINAPI GetProcAddress(void *module, const char *name);
 __declspec(dllimport) HANDLE WINAPI GetProcessHeap(void);
@@ -128,6 +129,7 @@ void lab_object_init(void);
 void lab_pool_init(void);
 void *lab_pool_get(size_t size, ULONG tag, const void *by);
 void lab_pool_put(void *data, const void *by);
+bool lab_pool_lives(const void *data);          /* a block that has been allocated and not freed */
 uint32_t lab_pool_left(const void *image, size_t image_size, uint64_t *bytes, bool say);
 void lab_pool_fault(EXCEPTION_POINTERS *e);     /* says which allocation an access violation hit */
 
@@ -137,5 +139,10 @@ void lab_mdl_counts(uint32_t *locked, uint32_t *mapped);
 
 /* irp.c */
 void lab_irp_init(void);
+
+/* unload.c, control.c */
+size_t lab_image_size(const void *base);
+void lab_unload_init(void);
+void lab_control_init(void);
 
 #endif

@@ -2,6 +2,7 @@
 /* Loading, reports, and the entry that every listed call goes through. */
 #include "lab.h"
 #include "fault.h"
+#include "pnp.h"
 
 static volatile LONG reports;
 
@@ -59,14 +60,18 @@ bool lab_enter(struct lab_call *call, const void *caller)
 
 BOOL WINAPI DllMain(void *module, DWORD reason, void *reserved)
 {
-	(void)module;
 	(void)reserved;
 	if (reason == 1) {
+		GetModuleHandleExW(1 | 4, module, &module);     /* stays when the last driver goes: hooks and threads do */
 		lab_irql_init();
 		lab_dpc_init();
 		lab_pool_init();
 		lab_object_init();
 		lab_irp_init();
+		lab_mdl_init();
+		lab_pnp_init();
+		lab_unload_init();
+		lab_control_init();
 	}
 	return TRUE;
 }

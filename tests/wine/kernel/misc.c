@@ -2,6 +2,7 @@
 /* Small services that Wine lacks: rundown protection, event tracing, cancel-safe queues, callbacks, tokens. */
 #include "lab.h"
 #include "object.h"
+#include "power.h"
 
 /* ---- rundown protection: twice the number of holders, plus one when it runs down ---- */
 

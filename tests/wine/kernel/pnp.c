@@ -27,6 +27,7 @@ struct iface {
 struct notify {
 	struct notify *next;
 	IO_NOTIFICATION_EVENT_CATEGORY category;
+	DRIVER_OBJECT *driver;
 	GUID class;
 	FILE_OBJECT *file;
 	DEVICE_OBJECT *lowest;
@@ -439,7 +440,7 @@ NTSTATUS NTAPI lab_IoRegisterPlugPlayNotification(IO_NOTIFICATION_EVENT_CATEGORY
 {
 	struct notify *n = lab_alloc(sizeof(*n));
 
-	(void)driver;
+	n->driver = driver;
 	if (category == EventCategoryDeviceInterfaceChange) {
 		n->class = *(GUID *)data;
 	} else if (category == EventCategoryTargetDeviceChange) {
@@ -651,6 +652,17 @@ NTSTATUS lab_pnp_send(DEVICE_OBJECT *lowest, UCHAR major, UCHAR minor, const POW
 	lab_IoCallDriver(top, irp);
 	KeWaitForSingleObject(&done, Executive, KernelMode, FALSE, NULL);
 	return iosb.Status;
+}
+
+void lab_pnp_left(DRIVER_OBJECT *driver)
+{
+	lab_lock(&table);
+	for (struct notify *n = notifies; n; n = n->next)
+		if (!n->gone && n->driver == driver) {
+			lab_report("%ls leaves a notification registered", driver->DriverName.Buffer);
+			n->gone = true;
+		}
+	lab_unlock(&table);
 }
 
 void lab_pnp_init(void)

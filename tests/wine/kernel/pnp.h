@@ -6,6 +6,7 @@
 #include "lab.h"
 
 void lab_pnp_init(void);
+void lab_pnp_left(DRIVER_OBJECT *driver);               /* reports registrations that it has forgotten */
 DEVICE_OBJECT *lab_below(DEVICE_OBJECT *device);       /* what it is attached to */
 DEVICE_OBJECT *lab_top(DEVICE_OBJECT *device);
 void lab_pnp_before(DEVICE_OBJECT *device, UCHAR minor);

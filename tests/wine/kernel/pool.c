@@ -165,6 +165,18 @@ void lab_pool_put(void *data, const void *by)
 		wine_free(data, 0);
 }
 
+bool lab_pool_lives(const void *data)
+{
+	struct block *b;
+	bool lives;
+
+	lab_lock(&pool_lock);
+	b = *find(data);
+	lives = b && !b->freed;
+	lab_unlock(&pool_lock);
+	return lives;
+}
+
 PVOID NTAPI lab_ExAllocatePoolWithTag(POOL_TYPE type, SIZE_T size, ULONG tag)
 {
 	void *p = allocate(size, tag, __builtin_return_address(0));
