@@ -165,6 +165,9 @@ NTSTATUS uw_port_unplug(uint32_t port, bool again);
 NTSTATUS uw_port_remove(uint32_t port);
 void uw_port_left(struct uw_vdev *dev); /* its PDO is deleted */
 void uw_ports_clear(void);
+/* A device in a port that PnP does not hear of, and its end. */
+NTSTATUS uw_port_hide(struct uw_vdev *dev);
+void uw_port_unhide(struct uw_vdev *dev);
 NTSTATUS uw_port_relations(IRP *irp);
 
 /* dev.c: a model and its medium */
@@ -189,7 +192,6 @@ struct uw_pipe *uw_pipe_find(struct uw_vdev *dev, USBD_PIPE_HANDLE handle);
 /* iso.c, config.c, control.c: its kinds. 0, or why not; the transfer is filled in. */
 USBD_STATUS uw_iso_check(struct uw_vdev *dev, struct uw_pipe *pipe, URB *urb);
 void uw_iso_fill(struct uw_xfer *x);
-void uw_iso_start(struct uw_xfer *x);
 void uw_iso_end(struct uw_xfer *x);
 USBD_STATUS uw_control_check(struct uw_xfer *x);
 USBD_STATUS uw_select_run(struct uw_xfer *x);

@@ -129,8 +129,6 @@ static void into_model(struct uw_xfer *x)
 	USBD_STATUS status = planned_failure(dev);
 
 	x->in_model = true;
-	if (x->packets)
-		uw_iso_start(x);
 	if (status == USBD_STATUS_SUCCESS && x->pipe && x->pipe->halted)
 		status = USBD_STATUS_ENDPOINT_HALTED;
 	if (status != USBD_STATUS_SUCCESS)

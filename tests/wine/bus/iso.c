@@ -139,13 +139,21 @@ USBD_STATUS uw_iso_check(struct uw_vdev *dev, struct uw_pipe *pipe, URB *urb)
 
 /* ---- the transfer ---- */
 
-/* Takes its frames, and remembers its packets: the URB's own are the driver's until the transfer ends. */
-void uw_iso_fill(struct uw_xfer *x)
+/* Packets whose frames are over when the URB comes are lost. */
+static uint32_t late_packets(const struct uw_xfer *x, uint64_t start, uint64_t now)
 {
-	struct _URB_ISOCH_TRANSFER *u = &x->urb->UrbIsochronousTransfer;
-	uint64_t start, now = frame_now();
+	uint64_t late;
+
+	if (now < start)
+		return 0;
+	late = (now - start + 1) / frames_each(x->dev, x->pipe) * per_frame(x->dev, x->pipe);
+	return late < x->packets ? (uint32_t)late : x->packets;
+}
+
+static void copy_packets(struct uw_xfer *x)
+{
+	const struct _URB_ISOCH_TRANSFER *u = &x->urb->UrbIsochronousTransfer;
 	uint32_t i;
-	KIRQL irql;
 
 	for (i = 0; i < x->packets; i++) {
 		x->iso[i].offset = u->IsoPacket[i].Offset;
@@ -153,32 +161,31 @@ void uw_iso_fill(struct uw_xfer *x)
 		x->iso[i].actual = 0;
 		x->iso[i].status = UW_ST_LATE;
 	}
+}
+
+/* Takes its frames, and remembers its packets. A URB that others precede without a gap goes to the model at once, which
+ * keeps the rhythm; any other waits for its first frame. */
+void uw_iso_fill(struct uw_xfer *x)
+{
+	struct _URB_ISOCH_TRANSFER *u = &x->urb->UrbIsochronousTransfer;
+	uint64_t start, now = frame_now();
+	uint32_t late = 0;
+	KIRQL irql;
+
+	copy_packets(x);
 	irql = uw_lock();
 	if (u->TransferFlags & USBD_START_ISO_TRANSFER_ASAP) {
 		start = x->pipe->next_frame > now ? x->pipe->next_frame : now + 1;
 		u->StartFrame = (ULONG)start;
 	} else {
 		start = frame_meant(u->StartFrame);
-		x->start = uw_bus.began + start * UW_FRAME;
+		late = late_packets(x, start, now);
 	}
+	if (!x->pipe->pending || start != x->pipe->next_frame)
+		x->start = uw_bus.began + start * UW_FRAME;
 	x->pipe->next_frame = start + frames_of(x->dev, x->pipe, x->packets);
 	uw_unlock(irql);
-	x->io.iso = x->iso;
-	x->io.packets = x->packets;
-}
-
-/* Frames that are over when it gets its turn take their packets with them. */
-void uw_iso_start(struct uw_xfer *x)
-{
-	uint64_t now = uw_now(), frames;
-	uint32_t late;
-
-	if (!x->start || now < x->start + UW_FRAME)
-		return;
-	frames = (now - x->start) / UW_FRAME - 1;
-	frames = frames / frames_each(x->dev, x->pipe) * per_frame(x->dev, x->pipe);
-	late = frames < x->packets ? (uint32_t)frames : x->packets;
-	x->io.iso += late;
+	x->io.iso = x->iso + late;
 	x->io.packets = (uint16_t)(x->packets - late);
 }
 

@@ -238,6 +238,28 @@ void uw_port_left(struct uw_vdev *dev)
 		report(next);
 }
 
+/* For the self-test. */
+NTSTATUS uw_port_hide(struct uw_vdev *dev)
+{
+	KIRQL irql = uw_lock();
+	uint32_t port = take_port(dev, 0);
+
+	uw_unlock(irql);
+	return port ? STATUS_SUCCESS : STATUS_OBJECT_NAME_COLLISION;
+}
+
+void uw_port_unhide(struct uw_vdev *dev)
+{
+	KIRQL irql;
+
+	settle(dev);
+	irql = uw_lock();
+	if (dev->port)
+		uw_bus.port[dev->port] = NULL;
+	uw_unlock(irql);
+	uw_dev_free(dev);
+}
+
 /* The bus itself goes: what still is in the ports goes with it. */
 void uw_ports_clear(void)
 {

@@ -105,7 +105,9 @@ struct uwb_switch {
 struct uwb_selftest {
 	uint32_t passed;
 	uint32_t failed;
-	char first[UWB_CASE];    /* name of the first case that failed */
+	uint32_t skipped;        /* need a kernel that has IRQLs or MDLs */
+	uint32_t status;         /* what the first case that failed brought */
+	char first[UWB_CASE];    /* its name */
 };
 
 #endif

@@ -436,7 +436,9 @@ static int selftest(void)
 	struct uwb_selftest result;
 
 	ask("selftest", UWB_SELFTEST, NULL, 0, &result, sizeof(result));
-	printf("%u passed, %u failed%s%s\n", result.passed, result.failed, result.failed ? ", first: " : "", result.first);
+	printf("%u passed, %u failed, %u skipped\n", result.passed, result.failed, result.skipped);
+	if (result.failed)
+		printf("first: %s, status %08x\n", result.first, result.status);
 	return result.failed || !result.passed;
 }
 
