@@ -155,11 +155,11 @@ class Prefix:
         """A violation that matches is what the test is after."""
         self.expected.append(pattern)
 
-    def wait_log(self, pattern, timeout=10):
-        """The first line that matches, waited for."""
+    def wait_log(self, pattern, timeout=10, start=0):
+        """The first line that matches, from line `start` on, waited for."""
         deadline = time.monotonic() + timeout
         while True:
-            for line in self.log():
+            for line in self.log()[start:]:
                 if re.search(pattern, line):
                     return line
             if time.monotonic() > deadline:
@@ -201,6 +201,15 @@ class Prefix:
         name = name or pathlib.Path(source).stem
         self.run("sc", "create", name, "binpath=", path, "type=", "kernel", "start=", "demand", "group=", GROUP)
         return name
+
+    def root_device(self, name, service, number=0):
+        """A devnode ROOT\\NAME\\0000 that Wine makes when its service starts."""
+        key = f"HKLM\\System\\CurrentControlSet\\Enum\\ROOT\\{name}\\{number:04}"
+        for value, kind, data in (("ClassGUID", "REG_SZ", "{4d36e97d-e325-11ce-bfc1-08002be10318}"), ("Class", "REG_SZ", "System"),
+                                  ("HardwareID", "REG_MULTI_SZ", f"ROOT\\{name}"), ("Service", "REG_SZ", service),
+                                  ("ConfigFlags", "REG_DWORD", "0"), ("DeviceDesc", "REG_SZ", name)):
+            self.run("reg", "add", key, "/v", value, "/t", kind, "/d", data, "/f")
+        return key
 
     def start(self, name, check=True):
         return self.run("net", "start", name, check=check)

@@ -130,50 +130,131 @@ void NTAPI lab_KeSetTargetProcessorDpc(KDPC *dpc, CCHAR number)
 	dpc->Number = (USHORT)number;
 }
 
-/* ---- timers: Wine's, whose DPC is one of ours that queues the driver's ---- */
+/* ---- timers with a DPC are ours, in a thread that sleeps until the next; those without are Wine's ---- */
 
-struct shim {
-	struct shim *next;
+struct timer {
+	struct timer *next;        /* by time */
 	KTIMER *timer;
-	KDPC dpc;
-	KDPC *real;
+	KDPC *dpc;
+	int64_t due;               /* in units of 100 ns since the machine's start */
+	LONG period;
 };
 
-static struct shim *shims;
-static struct lab_lock shim_lock;
+static struct timer *timers;
+static struct lab_lock timers_lock;
+static HANDLE timers_changed;
 
-static VOID NTAPI timer_dpc(KDPC *dpc, PVOID context, PVOID a, PVOID b)
+static int64_t now(void)
 {
-	struct shim *s = context;
+	LARGE_INTEGER count, frequency;
 
-	(void)dpc;
-	lab_KeInsertQueueDpc(s->real, a, b);
+	NtQueryPerformanceCounter(&count, &frequency);
+	return (int64_t)((double)count.QuadPart * 1e7 / (double)frequency.QuadPart);
 }
 
-static struct shim *shim_of(KTIMER *timer, KDPC *real)
+/* Under the lock. */
+static void enter(struct timer *t)
 {
-	struct shim *s;
+	struct timer **at = &timers;
 
-	lab_lock(&shim_lock);
-	for (s = shims; s && s->timer != timer; s = s->next)
-		;
-	if (!s && real && (s = lab_alloc(sizeof(*s)))) {
-		s->timer = timer;
-		s->next = shims;
-		shims = s;
-		lab_KeInitializeDpc(&s->dpc, timer_dpc, s);
+	while (*at && (*at)->due <= t->due)
+		at = &(*at)->next;
+	t->next = *at;
+	*at = t;
+	t->timer->Header.Inserted = TRUE;
+}
+
+static struct timer *leave(KTIMER *timer)
+{
+	struct timer **at = &timers, *t;
+
+	while (*at && (*at)->timer != timer)
+		at = &(*at)->next;
+	t = *at;
+	if (t) {
+		*at = t->next;
+		timer->Header.Inserted = FALSE;
 	}
-	if (s && real)
-		s->real = real;
-	lab_unlock(&shim_lock);
-	return s;
+	return t;
+}
+
+/* Queues what is due; how long until the next, or a day. */
+static int64_t expire(void)
+{
+	struct timer *t;
+	int64_t wait = 864000000000ll;
+
+	lab_lock(&timers_lock);
+	while ((t = timers) && (wait = t->due - now()) <= 0) {
+		leave(t->timer);
+		lab_KeInsertQueueDpc(t->dpc, NULL, NULL);
+		if (t->period) {
+			t->due += t->period * 10000ll;
+			enter(t);
+		} else {
+			lab_free(t);
+		}
+		wait = 864000000000ll;
+	}
+	lab_unlock(&timers_lock);
+	return wait;
+}
+
+static DWORD WINAPI clock(void *unused)
+{
+	LARGE_INTEGER wait;
+
+	(void)unused;
+	for (;;) {
+		wait.QuadPart = -expire();
+		ZwWaitForSingleObject(timers_changed, FALSE, &wait);
+	}
+	return 0;
+}
+
+void lab_timer_init(void)
+{
+	HANDLE thread;
+
+	timers_changed = CreateEventW(NULL, FALSE, FALSE, NULL);
+	thread = CreateThread(NULL, 0, clock, NULL, 0, NULL);
+	SetThreadPriority(thread, 15);
+	CloseHandle(thread);
+}
+
+BOOLEAN NTAPI lab_KeCancelTimer(KTIMER *timer)
+{
+	struct timer *t;
+
+	lab_lock(&timers_lock);
+	t = leave(timer);
+	lab_unlock(&timers_lock);
+	if (!t)
+		return KeCancelTimer(timer);
+	lab_free(t);
+	return TRUE;
 }
 
 BOOLEAN NTAPI lab_KeSetTimerEx(KTIMER *timer, LARGE_INTEGER due, LONG period, KDPC *dpc)
 {
-	struct shim *s = dpc ? shim_of(timer, dpc) : NULL;
+	BOOLEAN set = lab_KeCancelTimer(timer);
+	struct timer *t;
 
-	return KeSetTimerEx(timer, due, period, s ? &s->dpc : NULL);
+	if (!dpc)
+		return KeSetTimerEx(timer, due, period, NULL) || set;
+	if (!(t = lab_alloc(sizeof(*t))))
+		return set;
+	if (due.QuadPart > 0)
+		lab_report("KeSetTimerEx with an absolute time");
+	t->timer = timer;
+	t->dpc = dpc;
+	t->due = now() - due.QuadPart;
+	t->period = period;
+	lab_lock(&timers_lock);
+	enter(t);
+	lab_unlock(&timers_lock);
+	SetEvent(timers_changed);
+	return set;
 }
 
 BOOLEAN NTAPI lab_KeSetTimer(KTIMER *timer, LARGE_INTEGER due, KDPC *dpc)

@@ -82,6 +82,25 @@ void NTAPI lab_IoReuseIrp(PIRP irp, NTSTATUS status)
 
 /* ---- calls ---- */
 
+/* Wine's root bus refuses power requests, which Windows' accepts. */
+static NTSTATUS NTAPI root_bus_power(PDEVICE_OBJECT device, PIRP irp)
+{
+	(void)device;
+	irp->IoStatus.Status = STATUS_SUCCESS;
+	IoCompleteRequest(irp, IO_NO_INCREMENT);
+	return STATUS_SUCCESS;
+}
+
+static PDRIVER_DISPATCH dispatch_of(const DEVICE_OBJECT *device, UCHAR major)
+{
+	PDRIVER_DISPATCH dispatch = device->DriverObject->MajorFunction[major];
+	void *base = NULL;
+
+	if (major == IRP_MJ_POWER)
+		RtlPcToFileHeader((void *)dispatch, &base);
+	return base && base == GetModuleHandleW(L"ntoskrnl.exe") ? root_bus_power : dispatch;
+}
+
 static NTSTATUS call(DEVICE_OBJECT *device, IRP *irp)
 {
 	IO_STACK_LOCATION *sp;
@@ -99,7 +118,7 @@ static NTSTATUS call(DEVICE_OBJECT *device, IRP *irp)
 	irp->CurrentLocation--;
 	sp = --irp->Tail.Overlay.CurrentStackLocation;
 	sp->DeviceObject = device;
-	dispatch = device->DriverObject->MajorFunction[sp->MajorFunction];
+	dispatch = dispatch_of(device, sp->MajorFunction);
 	status = dispatch(device, irp);
 	after = lab_irql();
 	if (after != before) {

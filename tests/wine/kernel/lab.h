@@ -66,6 +66,7 @@ __declspec(dllimport) BOOL WINAPI WriteFile(HANDLE file, const void *data, DWORD
 __declspec(dllimport) void WINAPI AcquireSRWLockExclusive(void **lock);
 __declspec(dllimport) void WINAPI ReleaseSRWLockExclusive(void **lock);
 
+NTSYSAPI NTSTATUS NTAPI NtQueryPerformanceCounter(LARGE_INTEGER *count, LARGE_INTEGER *frequency);
 __declspec(dllimport) void NTAPI RtlRaiseStatus(NTSTATUS status);
 __declspec(dllimport) PVOID NTAPI RtlPcToFileHeader(PVOID at, PVOID *base);
 int __cdecl _vsnprintf(char *to, size_t size, const char *format, va_list args);
@@ -118,6 +119,7 @@ void NTAPI lab_IoReleaseCancelSpinLock(KIRQL irql);
 
 /* dpc.c */
 void lab_dpc_init(void);
+void lab_timer_init(void);
 
 /* hook.c: makes Wine's function `name` jump to `to`; returns how to call the former body, if wanted. */
 void *lab_hook(const char *name, void *to, bool keep);

@@ -65,6 +65,7 @@ BOOL WINAPI DllMain(void *module, DWORD reason, void *reserved)
 		GetModuleHandleExW(1 | 4, module, &module);     /* stays when the last driver goes: hooks and threads do */
 		lab_irql_init();
 		lab_dpc_init();
+		lab_timer_init();
 		lab_pool_init();
 		lab_object_init();
 		lab_irp_init();

@@ -1,102 +1,146 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Tries each part of the forwarding kernel, and says "probe: ok NAME" or "probe: FAIL NAME line". */
-#include <ntifs.h>
-#include <stdbool.h>
+/* uwprobe.sys: tries each part of the forwarding kernel and says "probe: ok NAME" or "probe: FAIL NAME line". */
+#include "probe_nt.h"
 
-#define CHECK(name, condition) do { \
-	if (condition) \
-		DbgPrint("probe: ok %s\n", name); \
-	else \
-		DbgPrint("probe: FAIL %s line %d\n", name, __LINE__); \
-} while (0)
+const GUID probe_class = { 0x0e0f54a2, 0x7c39, 0x4b1f, { 0x91, 0x1d, 0x27, 0x60, 0x3a, 0x58, 0x44, 0x0b } };
 
-static KEVENT dpc_ran;
-static KIRQL dpc_irql;
+static DEVICE_OBJECT *control;
+static IO_CSQ queue;
+static LIST_ENTRY pending;
+static KSPIN_LOCK pending_lock;
 
-static VOID NTAPI dpc(PKDPC d, PVOID context, PVOID a, PVOID b)
+static VOID NTAPI insert(PIO_CSQ q, PIRP irp)
 {
-	(void)d;
-	(void)b;
-	dpc_irql = KeGetCurrentIrql();
-	if (context == &dpc_ran && a == (PVOID)7)
-		KeSetEvent(&dpc_ran, 0, FALSE);
+	(void)q;
+	InsertTailList(&pending, &irp->Tail.Overlay.ListEntry);
 }
 
-static void try_irql(void)
+static VOID NTAPI take(PIO_CSQ q, PIRP irp)
 {
-	KSPIN_LOCK lock;
-	KIRQL old;
-
-	KeInitializeSpinLock(&lock);
-	CHECK("passive", KeGetCurrentIrql() == PASSIVE_LEVEL);
-	KeAcquireSpinLock(&lock, &old);
-	CHECK("dispatch", KeGetCurrentIrql() == DISPATCH_LEVEL && old == PASSIVE_LEVEL);
-	KeReleaseSpinLock(&lock, old);
-	CHECK("passive again", KeGetCurrentIrql() == PASSIVE_LEVEL);
-	KeRaiseIrql(APC_LEVEL, &old);
-	CHECK("apc", KeGetCurrentIrql() == APC_LEVEL && old == PASSIVE_LEVEL);
-	KeLowerIrql(old);
+	(void)q;
+	RemoveEntryList(&irp->Tail.Overlay.ListEntry);
 }
 
-static void try_dpc(void)
+/* The next request of the file that peek names. */
+static PIRP NTAPI peek(PIO_CSQ q, PIRP irp, PVOID file)
 {
-	LARGE_INTEGER second = { .QuadPart = -10000000 };
-	static KDPC d;
+	LIST_ENTRY *e = irp ? irp->Tail.Overlay.ListEntry.Flink : pending.Flink;
 
-	KeInitializeEvent(&dpc_ran, SynchronizationEvent, FALSE);
-	KeInitializeDpc(&d, dpc, &dpc_ran);
-	CHECK("queue dpc", KeInsertQueueDpc(&d, (PVOID)7, NULL));
-	CHECK("dpc ran", KeWaitForSingleObject(&dpc_ran, Executive, KernelMode, FALSE, &second) == STATUS_SUCCESS);
-	CHECK("dpc at dispatch", dpc_irql == DISPATCH_LEVEL);
-	KeFlushQueuedDpcs();
-}
-
-static void try_mdl(void)
-{
-	char *memory = ExAllocatePoolWithTag(NonPagedPoolNx, 3 * 4096, 'bprP');
-	MDL *whole = IoAllocateMdl(memory, 3 * 4096, FALSE, FALSE, NULL), *part;
-
-	MmProbeAndLockPages(whole, KernelMode, IoModifyAccess);
-	CHECK("locked", whole->MdlFlags & MDL_PAGES_LOCKED);
-	CHECK("mapped", MmGetSystemAddressForMdlSafe(whole, NormalPagePriority | 0x40000000) == memory);
-	part = IoAllocateMdl(memory, 3 * 4096, FALSE, FALSE, NULL);
-	for (int i = 0; i < 2; i++) {
-		IoBuildPartialMdl(whole, part, (char *)MmGetMdlVirtualAddress(whole) + 5000, 100);
-		CHECK("part", MmGetSystemAddressForMdlSafe(part, NormalPagePriority | 0x40000000) == memory + 5000);
-		MmPrepareMdlForReuse(part);
+	(void)q;
+	for (; e != &pending; e = e->Flink) {
+		irp = CONTAINING_RECORD(e, IRP, Tail.Overlay.ListEntry);
+		if (!file || IoGetCurrentIrpStackLocation(irp)->FileObject == file)
+			return irp;
 	}
-	IoFreeMdl(part);
-	MmUnlockPages(whole);
-	CHECK("unlocked", !(whole->MdlFlags & MDL_PAGES_LOCKED));
-	IoFreeMdl(whole);
-	ExFreePoolWithTag(memory, 'bprP');
+	return NULL;
 }
 
-static void try_rundown(void)
+static VOID NTAPI lock(PIO_CSQ q, PKIRQL irql)
 {
-	EX_RUNDOWN_REF r;
+	(void)q;
+	KeAcquireSpinLock(&pending_lock, irql);
+}
 
-	ExInitializeRundownProtection(&r);
-	CHECK("rundown", ExAcquireRundownProtection(&r));
-	ExReleaseRundownProtection(&r);
-	ExWaitForRundownProtectionRelease(&r);
-	CHECK("run down", !ExAcquireRundownProtection(&r));
+static VOID NTAPI unlock(PIO_CSQ q, KIRQL irql)
+{
+	(void)q;
+	KeReleaseSpinLock(&pending_lock, irql);
+}
+
+static NTSTATUS complete(IRP *irp, NTSTATUS status)
+{
+	irp->IoStatus.Status = status;
+	irp->IoStatus.Information = 0;
+	IoCompleteRequest(irp, IO_NO_INCREMENT);
+	return status;
+}
+
+static VOID NTAPI cancelled(PIO_CSQ q, PIRP irp)
+{
+	(void)q;
+	DbgPrint("probe: request cancelled\n");
+	complete(irp, STATUS_CANCELLED);
+}
+
+static NTSTATUS NTAPI on_file(PDEVICE_OBJECT device, PIRP irp)
+{
+	static const char *const names[] = { [IRP_MJ_CREATE] = "create", [IRP_MJ_CLOSE] = "close", [IRP_MJ_CLEANUP] = "cleanup" };
+	IO_STACK_LOCATION *sp = IoGetCurrentIrpStackLocation(irp);
+	IRP *other;
+
+	DbgPrint("probe: %s %s\n", device == control ? "control" : "device", names[sp->MajorFunction]);
+	while (sp->MajorFunction == IRP_MJ_CLEANUP && (other = IoCsqRemoveNextIrp(&queue, sp->FileObject)))
+		complete(other, STATUS_CANCELLED);
+	return complete(irp, STATUS_SUCCESS);
+}
+
+static NTSTATUS NTAPI on_control(PDEVICE_OBJECT device, PIRP irp)
+{
+	IO_STACK_LOCATION *sp = IoGetCurrentIrpStackLocation(irp);
+	ULONG size = sp->Parameters.DeviceIoControl.InputBufferLength;
+	const void *in = irp->AssociatedIrp.SystemBuffer;
+
+	switch (sp->Parameters.DeviceIoControl.IoControlCode) {
+	case PROBE_SECTION:
+		return complete(irp, size == sizeof(struct probe_section) ? probe_section(in) : STATUS_INVALID_BUFFER_SIZE);
+	case PROBE_PEND:
+		IoCsqInsertIrp(&queue, irp, NULL);
+		return STATUS_PENDING;
+	case PROBE_SIN:
+		return complete(irp, size == 4 ? probe_sin(*(const uint32_t *)in, device) : STATUS_INVALID_BUFFER_SIZE);
+	case PROBE_NOTIFY:
+		return complete(irp, probe_notify(device->DriverObject));
+	default:
+		return complete(irp, STATUS_INVALID_DEVICE_REQUEST);
+	}
+}
+
+static NTSTATUS NTAPI on_shutdown(PDEVICE_OBJECT device, PIRP irp)
+{
+	(void)device;
+	return complete(irp, STATUS_SUCCESS);
 }
 
 static VOID NTAPI unload(PDRIVER_OBJECT driver)
 {
+	UNICODE_STRING link;
+
 	(void)driver;
+	RtlInitUnicodeString(&link, L"\\DosDevices\\UwProbe");
+	IoDeleteSymbolicLink(&link);
+	IoDeleteDevice(control);
 	DbgPrint("probe: unload\n");
 }
 
 NTSTATUS NTAPI DriverEntry(PDRIVER_OBJECT driver, PUNICODE_STRING registry)
 {
+	UNICODE_STRING name, link;
+	NTSTATUS status;
+
 	(void)registry;
 	driver->DriverUnload = unload;
-	try_irql();
-	try_dpc();
-	try_mdl();
-	try_rundown();
+	driver->DriverExtension->AddDevice = probe_add;
+	driver->MajorFunction[IRP_MJ_CREATE] = driver->MajorFunction[IRP_MJ_CLOSE] = on_file;
+	driver->MajorFunction[IRP_MJ_CLEANUP] = on_file;
+	driver->MajorFunction[IRP_MJ_DEVICE_CONTROL] = on_control;
+	driver->MajorFunction[IRP_MJ_SHUTDOWN] = on_shutdown;
+	driver->MajorFunction[IRP_MJ_PNP] = probe_pnp;
+	driver->MajorFunction[IRP_MJ_POWER] = probe_power;
+	InitializeListHead(&pending);
+	KeInitializeSpinLock(&pending_lock);
+	IoCsqInitialize(&queue, insert, take, peek, lock, unlock, cancelled);
+	RtlInitUnicodeString(&name, L"\\Device\\UwProbe");
+	RtlInitUnicodeString(&link, L"\\DosDevices\\UwProbe");
+	status = IoCreateDevice(driver, 0, &name, 0x8558, FILE_DEVICE_SECURE_OPEN, FALSE, &control);
+	if (!NT_SUCCESS(status))
+		return status;
+	status = IoCreateSymbolicLink(&link, &name);
+	if (!NT_SUCCESS(status)) {
+		IoDeleteDevice(control);
+		return status;
+	}
+	control->Flags &= ~DO_DEVICE_INITIALIZING;
+	probe_basics();
 	DbgPrint("probe: done\n");
 	return STATUS_SUCCESS;
 }
