@@ -29,7 +29,8 @@ uint32_t lab_number(const char *name, uint32_t otherwise)
 /* Appended by one write, so that lines of several processes stay whole. */
 static void append(const char *setting, const char *area, const char *format, va_list args)
 {
-	char path[LAB_PATH], line[LINE];
+	char path[LAB_PATH + 2] = "Z:", line[LINE];
+	bool unix_path;
 	DWORD written;
 	HANDLE file;
 	int length;
@@ -39,9 +40,10 @@ static void append(const char *setting, const char *area, const char *format, va
 	if (length > (int)sizeof(line) - 2)
 		length = sizeof(line) - 2;
 	line[length++] = '\n';
-	if (!lab_setting(setting, path, sizeof(path)))
+	if (!lab_setting(setting, path + 2, LAB_PATH))
 		return;
-	file = CreateFileA(path, FILE_APPEND_DATA, FILE_SHARE_READ | FILE_SHARE_WRITE, NULL, OPEN_ALWAYS, 0, NULL);
+	unix_path = path[2] == '/';
+	file = CreateFileA(path + (unix_path ? 0 : 2), FILE_APPEND_DATA, FILE_SHARE_READ | FILE_SHARE_WRITE, NULL, OPEN_ALWAYS, 0, NULL);
 	if (file == INVALID_HANDLE_VALUE)
 		return;
 	WriteFile(file, line, length, &written, NULL);
