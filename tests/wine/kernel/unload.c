@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Unloading. Wine unloads a driver whatever hangs on it; here that is refused while devices are attached or open. After
- * the driver's own routine, what it has left behind is reported: memory, references, devices.
+ * Unloading. Wine unloads a driver whatever hangs on it; here that waits until its devices are closed, and is refused
+ * while one is attached to another. After the driver's own routine, what it has left behind is reported: memory,
+ * references, devices. A driver whose unloading was refused cannot be stopped any more: winedevice.exe forgets to say
+ * that it still accepts it.
  */
 #include "pnp.h"
 #include "object.h"
@@ -73,7 +75,8 @@ static NTSTATUS NTAPI unload(const UNICODE_STRING *service)
 	name.MaximumLength = name.Length;
 	if (!NT_SUCCESS(ObReferenceObjectByName(&name, 0x40, NULL, 0, NULL, KernelMode, NULL, (void **)&driver)))
 		return wine_unload(service);
-	status = may_unload(driver);
+	for (unsigned int ms = 0; (status = may_unload(driver)) == STATUS_DEVICE_BUSY && ms < 20000; ms += 10)
+		Sleep(10);
 	if (!NT_SUCCESS(status)) {
 		DbgPrint("uwlab: %ls is not unloaded: %#lx\n", driver->DriverName.Buffer, status);
 		ObfDereferenceObject(driver);
