@@ -98,6 +98,11 @@ class Test:
         for verb in ("query-stop", "cancel-stop", "query-remove", "cancel-remove", "query-remove", "remove"):
             self.wine.control(f"{verb} {instance}")
         self.check("stop and removal", self.order(start, "pnp 5", "pnp 6", "pnp 1$", "pnp 3", "pnp 1$", "pnp 2"))
+        start = len(self.wine.log())
+        self.wine.control(f"setup {instance}")
+        self.check("setup", self.order(start, "pnp 0", "ok enable") and len(self.wine.control("stacks")) == 1)
+        self.wine.control(f"query-remove {instance}")
+        self.wine.control(f"remove {instance}")
 
     def faults(self):
         self.wine.control("fault pool 2 0 uwprobe")

@@ -67,7 +67,7 @@ static DEVICE_OBJECT *by_instance(const char *text)
 {
 	DEVICE_OBJECT *lowest;
 
-	for (unsigned int n = 0; (lowest = lab_pnp_stack(n)); n++)
+	for (unsigned int n = 0; (lowest = lab_pnp_known(n)); n++)
 		if (*text && same_instance(lab_pnp_instance(lowest), text))
 			return lowest;
 	return NULL;
@@ -131,6 +131,8 @@ static NTSTATUS on_device(const char *verb, DEVICE_OBJECT *lowest)
 		return lab_cancel_remove(lowest);
 	if (is(verb, "remove"))
 		return lab_remove(lowest);
+	if (is(verb, "setup"))
+		return lab_setup(lowest);
 	if (is(verb, "query-stop"))
 		return lab_stop(lowest, IRP_MN_QUERY_STOP_DEVICE);
 	if (is(verb, "cancel-stop"))

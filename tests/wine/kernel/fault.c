@@ -23,12 +23,36 @@ static bool begins(const char *text, const char *start)
 	return !*start;
 }
 
+/* One word up to a comma or the end. */
+static uint32_t kind(const char *word, size_t length)
+{
+	char text[16];
+
+	if (length >= sizeof(text))
+		return 0;
+	memcpy(text, word, length);
+	text[length] = 0;
+	for (uint32_t i = 1; i < LAB_FAIL_COUNT; i++)
+		if (!strcmp(text, kinds[i]))
+			return 1u << i;
+	return strcmp(text, "all") ? 0 : ~0u;
+}
+
 uint32_t lab_fault_kind(const char *word)
 {
-	for (uint32_t i = 1; i < LAB_FAIL_COUNT; i++)
-		if (begins(word, kinds[i]))
-			return 1u << i;
-	return begins(word, "all") ? ~0u : 0;
+	uint32_t bits = 0, one;
+	size_t length;
+
+	for (;; word += length + 1) {
+		for (length = 0; word[length] && word[length] != ','; length++)
+			;
+		one = kind(word, length);
+		if (!one)
+			return 0;
+		bits |= one;
+		if (!word[length])
+			return bits;
+	}
 }
 
 bool lab_fault(struct lab_call *call, const void *caller)

@@ -247,8 +247,12 @@ static void finish_close(struct closing *c)
 
 static DWORD WINAPI close_later(void *context)
 {
-	finish_close(context);
-	lab_free(context);
+	struct closing *c = context;
+	FILE_OBJECT *file = c->file;
+
+	finish_close(c);
+	ObfDereferenceObject(file);
+	lab_free(c);
 	return 0;
 }
 
@@ -263,6 +267,7 @@ static NTSTATUS close_file(DEVICE_OBJECT *device, IRP *irp, FILE_OBJECT *file)
 	}
 	later = lab_alloc(sizeof(*later));
 	*later = c;
+	ObfReferenceObject(file); /* Wine frees it when this returns */
 	CloseHandle(CreateThread(NULL, 0, close_later, later, 0, NULL));
 	return STATUS_PENDING;
 }

@@ -202,6 +202,18 @@ DEVICE_OBJECT *lab_pnp_stack(unsigned int n)
 	return found;
 }
 
+DEVICE_OBJECT *lab_pnp_known(unsigned int n)
+{
+	DEVICE_OBJECT *found = NULL;
+
+	lab_lock(&table);
+	for (struct device *d = devices; d && !found; d = d->next)
+		if (d->instance[0] && !n--)
+			found = d->object;
+	lab_unlock(&table);
+	return found;
+}
+
 static NTSTATUS query_id(DEVICE_OBJECT *lowest, BUS_QUERY_ID_TYPE type, WCHAR **id)
 {
 	IO_STATUS_BLOCK iosb;

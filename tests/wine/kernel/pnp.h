@@ -14,6 +14,7 @@ void lab_pnp_after(DEVICE_OBJECT *device, UCHAR minor, NTSTATUS status);
 
 /* The n-th physical device that has a driver above it, parents first; NULL at the end. */
 DEVICE_OBJECT *lab_pnp_stack(unsigned int n);
+DEVICE_OBJECT *lab_pnp_known(unsigned int n);          /* also those without a driver, which had one */
 const WCHAR *lab_pnp_instance(DEVICE_OBJECT *lowest);  /* its instance id, empty if it has none */
 NTSTATUS lab_pnp_send(DEVICE_OBJECT *device, UCHAR major, UCHAR minor, const POWER_STATE *state, POWER_STATE_TYPE type);
 enum lab_target { LAB_QUERY_REMOVE, LAB_REMOVE_CANCELLED, LAB_REMOVE_COMPLETE };

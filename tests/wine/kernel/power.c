@@ -184,8 +184,78 @@ NTSTATUS lab_cancel_remove(DEVICE_OBJECT *lowest)
 /* After a query that was granted: the drivers above the bus go, the physical device stays for the next one. */
 NTSTATUS lab_remove(DEVICE_OBJECT *lowest)
 {
-	lab_pnp_before(lab_top(lowest), IRP_MN_REMOVE_DEVICE);
 	return send(lowest, IRP_MN_REMOVE_DEVICE);
+}
+
+/* HKLM\\System\\CurrentControlSet\\Enum\\ID: Service, as text. */
+static NTSTATUS service_of(const WCHAR *instance, WCHAR *name, size_t units)
+{
+	static const WCHAR root[] = L"\\Registry\\Machine\\System\\CurrentControlSet\\Enum\\";
+	uint8_t buffer[256] __attribute__((aligned(8)));
+	KEY_VALUE_PARTIAL_INFORMATION *value = (KEY_VALUE_PARTIAL_INFORMATION *)buffer;
+	WCHAR path[sizeof(root) / sizeof(WCHAR) + 200];
+	UNICODE_STRING text, service;
+	OBJECT_ATTRIBUTES attr;
+	NTSTATUS status;
+	HANDLE key;
+	ULONG size;
+
+	memcpy(path, root, sizeof(root));
+	RtlInitUnicodeString(&text, instance);
+	memcpy(path + sizeof(root) / sizeof(WCHAR) - 1, instance, text.Length + sizeof(WCHAR));
+	RtlInitUnicodeString(&text, path);
+	RtlInitUnicodeString(&service, L"Service");
+	InitializeObjectAttributes(&attr, &text, OBJ_CASE_INSENSITIVE | OBJ_KERNEL_HANDLE, NULL, NULL);
+	status = ZwOpenKey(&key, KEY_READ, &attr);
+	if (!NT_SUCCESS(status))
+		return status;
+	status = ZwQueryValueKey(key, &service, KeyValuePartialInformation, value, sizeof(buffer), &size);
+	ZwClose(key);
+	if (!NT_SUCCESS(status) || value->Type != REG_SZ || value->DataLength / sizeof(WCHAR) >= units)
+		return NT_SUCCESS(status) ? STATUS_OBJECT_NAME_NOT_FOUND : status;
+	memcpy(name, value->Data, value->DataLength);
+	name[value->DataLength / sizeof(WCHAR)] = 0;
+	return STATUS_SUCCESS;
+}
+
+static void join(WCHAR *to, const WCHAR *a, const WCHAR *b)
+{
+	while (*a)
+		*to++ = *a++;
+	while ((*to++ = *b++))
+		;
+}
+
+/* A bare physical device gets the driver that its devnode names now. */
+NTSTATUS lab_setup(DEVICE_OBJECT *lowest)
+{
+	WCHAR service[100], path[100 + 70];
+	UNICODE_STRING name;
+	DRIVER_OBJECT *driver;
+	NTSTATUS status = service_of(lab_pnp_instance(lowest), service, 100);
+
+	if (!NT_SUCCESS(status))
+		return status;
+	if (lowest->AttachedDevice)
+		return STATUS_INVALID_DEVICE_STATE;
+	join(path, L"\\Registry\\Machine\\System\\CurrentControlSet\\Services\\", service);
+	RtlInitUnicodeString(&name, path);
+	status = ZwLoadDriver(&name);
+	if (!NT_SUCCESS(status) && status != STATUS_IMAGE_ALREADY_LOADED)
+		return status;
+	join(path, L"\\Driver\\", service);
+	RtlInitUnicodeString(&name, path);
+	status = ObReferenceObjectByName(&name, OBJ_CASE_INSENSITIVE, NULL, 0, NULL, KernelMode, NULL, (void **)&driver);
+	if (!NT_SUCCESS(status))
+		return status;
+	status = driver->DriverExtension->AddDevice ? driver->DriverExtension->AddDevice(driver, lowest) : STATUS_NOT_SUPPORTED;
+	ObfDereferenceObject(driver);
+	if (!NT_SUCCESS(status))
+		return status;
+	status = send(lowest, IRP_MN_START_DEVICE);
+	if (!NT_SUCCESS(status))
+		send(lowest, IRP_MN_REMOVE_DEVICE);
+	return status;
 }
 
 NTSTATUS lab_stop(DEVICE_OBJECT *lowest, UCHAR minor)
