@@ -71,13 +71,20 @@ class Wine:
             "WINEPREFIX": os.path.join(self.directory, "prefix"), "WINEDEBUG": "-all",
             "WINEDLLOVERRIDES": "mscoree,mshtml=d"}
         try:
+            self.keeper = None
             self.run("wineboot", "-i")
+            # Something that runs all the time: without it Wine starts its services for each program anew.
+            self.keeper = subprocess.Popen([WINE, "cmd"], env=self.environment, stdin=subprocess.PIPE,
+                                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         except BaseException:
             self.__exit__()
             raise
         return self
 
     def __exit__(self, *exc):
+        if self.keeper:
+            self.keeper.kill()
+            self.keeper.communicate()
         subprocess.run([SERVER, "-k"], env=self.environment, check=False, timeout=60 * PATIENCE,
                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         subprocess.run([SERVER, "-w"], env=self.environment, check=False, timeout=60 * PATIENCE,
