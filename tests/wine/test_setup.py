@@ -130,7 +130,8 @@ def bound_and_restored():
         equal((s.driver(), s.state()), (THEIRS, "started"), "restored")
         equal(s.software("DriverVersion"), "4.3.2.1", "version")
         s.setup("null")
-        equal((s.registry("Service"), s.registry("Driver"), s.state()), ("", "", "plugged"), "no driver")
+        equal((s.registry("Service"), s.software("InfPath")), ("", ""), "no driver")
+        assert "problem 28" in s.setup("status")
 
 
 @case

@@ -61,6 +61,7 @@ CONFIGRET WINAPI UwlabCM_Get_DevNode_Status(ULONG *status, ULONG *problem, DEVIN
 {
 	uint32_t port, state = UWB_ABSENT, enumerated;
 	WCHAR id[SETUP_ID], service[SETUP_TEXT];
+	bool driven;
 	HKEY key;
 
 	if (flags || !setup_id_of_node(node, id))
@@ -69,14 +70,16 @@ CONFIGRET WINAPI UwlabCM_Get_DevNode_Status(ULONG *status, ULONG *problem, DEVIN
 		return CR_NO_SUCH_DEVNODE;
 	*status = DN_DRIVER_LOADED | DN_STARTED | DN_NT_ENUMERATOR;
 	*problem = 0;
-	if (!setup_bus_find(id, &port, &state, &enumerated) || (state == UWB_STARTED && !find_parked(id)))
+	if (!setup_bus_find(id, &port, &state, &enumerated))
 		return CR_SUCCESS;
 	key = setup_enum_key(id, KEY_READ);
-	*status = DN_HAS_PROBLEM | DN_NT_ENUMERATOR;
-	*problem = find_parked(id) ? CM_PROB_WILL_BE_REMOVED : key && setup_get(key, L"Service", service, SETUP_TEXT) ?
-		CM_PROB_FAILED_START : CM_PROB_FAILED_INSTALL;
+	driven = key && setup_get(key, L"Service", service, SETUP_TEXT) && service[0];
 	if (key)
 		RegCloseKey(key);
+	if (driven && state == UWB_STARTED && !find_parked(id))
+		return CR_SUCCESS;
+	*status = DN_HAS_PROBLEM | DN_NT_ENUMERATOR;
+	*problem = find_parked(id) ? CM_PROB_WILL_BE_REMOVED : driven ? CM_PROB_FAILED_START : CM_PROB_FAILED_INSTALL;
 	return CR_SUCCESS;
 }
 

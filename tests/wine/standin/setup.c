@@ -127,9 +127,28 @@ static HKEY driver_key(HKEY node, const GUID *class, WCHAR driver[64])
 	return NULL;
 }
 
+/*
+ * Wine gives a devnode without a class the class of zeros, and opens none without a value. A software key with an InfPath
+ * tells it that a driver was chosen, if only none: or it would choose one itself when the device returns.
+ */
+static void put_none(HKEY node)
+{
+	static const GUID zeros;
+	WCHAR driver[64], class[40];
+	HKEY key = driver_key(node, &zeros, driver);
+
+	print_class(&zeros, class);
+	setup_set(node, L"ClassGUID", class);
+	if (!key)
+		return;
+	setup_set(node, L"Driver", driver);
+	setup_set(key, L"InfPath", L"");
+	RegCloseKey(key);
+}
+
 static void forget_driver(HKEY node)
 {
-	static const WCHAR *const names[] = { L"Service", L"Driver", L"ClassGUID", L"Class", L"Mfg" };
+	static const WCHAR *const names[] = { L"Service", L"Driver", L"Class", L"Mfg" };
 	WCHAR driver[64], path[128];
 	uint32_t i;
 
@@ -139,6 +158,7 @@ static void forget_driver(HKEY node)
 	}
 	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		RegDeleteValueW(node, names[i]);
+	put_none(node);
 }
 
 static void write_driver(HKEY node, const struct setup_driver *d, const WCHAR *service)
