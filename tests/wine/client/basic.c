@@ -292,7 +292,7 @@ static const char *check_iso(struct link *l, struct request *r, uint32_t gaps)
 			CHECK_IS(r->io.data[p->offset + k], pattern(k, 1024));
 	}
 	CHECK_IS(r->io.actual, sum);
-	CHECK_IS(r->io.copied, gaps ? sum : 0);
+	CHECK_IS(r->io.copied, gaps && r->io.packets > 1 ? sum : 0);
 	return NULL;
 }
 
