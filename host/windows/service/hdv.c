@@ -91,8 +91,8 @@ static void unmap_all(struct uw_hdv *h, const struct uw_mmio_range *ranges, uint
 
 	while (count--) {
 		result = api.unmap(h->device, UW_PCI_BAR_REGION, ranges[count].page);
-		if (FAILED(result))
-			uw_log(UW_LOG_WARNING, "HDV does not unmap page %u: %s", (uint32_t)ranges[count].page,
+		if (FAILED(result)) /* as it does when the VM has ended, and its device with it */
+			uw_log(UW_LOG_DEBUG, "HDV does not unmap page %u: %s", (uint32_t)ranges[count].page,
 			       uw_error_text((uint32_t)result));
 	}
 }
@@ -125,10 +125,12 @@ static bool ring(struct uw_hdv *h, bool on)
 	else
 		result = api.unring(h->device, UW_PCI_BAR_REGISTERS, UW_PCI_REGISTER_DOORBELL,
 				    h->parts.doorbell_value, UW_HDV_DOORBELL_DWORD);
-	if (FAILED(result))
-		uw_log(UW_LOG_WARNING, "HDV does not %sregister the doorbell, so each kick %s intercepted: %s",
-		       on ? "" : "un", on ? "is" : "was", uw_error_text((uint32_t)result));
-	return SUCCEEDED(result) == on;
+	if (FAILED(result) && on)
+		uw_log(UW_LOG_WARNING, "HDV does not register the doorbell, so each kick is intercepted: %s",
+		       uw_error_text((uint32_t)result));
+	else if (FAILED(result))
+		uw_log(UW_LOG_DEBUG, "HDV does not unregister the doorbell: %s", uw_error_text((uint32_t)result));
+	return on && SUCCEEDED(result);
 }
 
 static DWORD WINAPI mapper_main(void *arg)

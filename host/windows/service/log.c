@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Messages for people: the event log for a service, stderr for a console. The event log gets notices and above only:
- * it is read by administrators, is small, and keeps what is written into it for years.
+ * it is read by administrators, is small, and keeps what is written into it for years. A debugger gets all.
  */
 #include "log.h"
 
@@ -63,11 +63,12 @@ void uw_log(int level, const char *format, ...)
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
 	keep_one_line(text);
+	bytes = snprintf(line, sizeof(line), "UsbWarpService: %s\n", text);
 	if (!console) {
 		to_event_log(level, text);
+		OutputDebugStringA(line);
 		return;
 	}
-	bytes = snprintf(line, sizeof(line), "UsbWarpService: %s\n", text);
 	/* One write a line, so that lines of two threads never mix; where stderr is gone nobody can be told. */
 	WriteFile(GetStdHandle(STD_ERROR_HANDLE), line, (DWORD)bytes, &written, NULL);
 }
