@@ -80,7 +80,8 @@ struct uw_vdev {
 	/* PnP, under the bus's lock. */
 	bool present;            /* is among the bus relations */
 	bool started;
-	bool removed;            /* its PDO is no more */
+	bool removed;            /* no driver is above its PDO */
+	DEVICE_OBJECT *old_pdo;  /* removed while the device was away: to be deleted */
 	bool again;              /* comes back when it has left */
 	bool surprised;
 	DEVICE_POWER_STATE power;
@@ -123,6 +124,7 @@ struct uw_bus {
 	uint32_t mode, delay;
 	uint32_t handles;        /* pipe handles given out */
 	LONG refused;
+	DEVICE_RELATIONS *relations; /* the last that were told */
 	uint64_t began;
 };
 
@@ -163,7 +165,7 @@ NTSTATUS uw_port_plug(const struct uwb_plug *plug, uint32_t *port);
 NTSTATUS uw_port_replug(const struct uwb_plug *plug);
 NTSTATUS uw_port_unplug(uint32_t port, bool again);
 NTSTATUS uw_port_remove(uint32_t port);
-void uw_port_left(struct uw_vdev *dev); /* its PDO is deleted */
+uint64_t uw_ports_reap(void);
 void uw_ports_clear(void);
 /* A device in a port that PnP does not hear of, and its end. */
 NTSTATUS uw_port_hide(struct uw_vdev *dev);

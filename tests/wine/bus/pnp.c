@@ -88,17 +88,17 @@ static NTSTATUS removed(DEVICE_OBJECT *pdo, IRP *irp)
 	left = dev->outstanding;
 	dev->started = false;
 	dev->removed = true;
-	if (!present)
+	if (!present) {
 		dev->pdo = NULL;
+		dev->old_pdo = pdo;
+	}
 	uw_unlock(irql);
 	if (left)
 		uw_refused("REMOVE_DEVICE while %u requests are under way", (unsigned int)left);
 	irp->IoStatus.Status = STATUS_SUCCESS;
 	IoCompleteRequest(irp, IO_NO_INCREMENT);
-	if (!present) {
-		IoDeleteDevice(pdo);
-		uw_port_left(dev);
-	}
+	if (!present)
+		uw_engine_kick();
 	return STATUS_SUCCESS;
 }
 

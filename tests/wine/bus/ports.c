@@ -186,22 +186,27 @@ NTSTATUS uw_port_remove(uint32_t port)
 
 /* ---- what PnP does with it ---- */
 
-/* Waits until nobody is in the device, then keeps the engine out of it. What was unplugged ends soon: every transfer
- * has been ended, so only completions under way are waited for. */
+/* Keeps the engine out of a device that nobody is in any more; false: it is not so far. Under the lock. */
+static bool seize(struct uw_vdev *dev)
+{
+	if (dev->running || dev->users || dev->outstanding || (dev->unplug && !dev->unplugged))
+		return false;
+	dev->running = true;
+	return true;
+}
+
 static void settle(struct uw_vdev *dev)
 {
 	LARGE_INTEGER pause = { .QuadPart = -10000 };
+	bool mine = false;
 
-	for (;;) {
+	while (!mine) {
 		KIRQL irql = uw_lock();
-		bool quiet = !dev->running && !dev->users && !dev->outstanding && (dev->unplugged || !dev->unplug);
 
-		if (quiet)
-			dev->running = true;
+		mine = seize(dev);
 		uw_unlock(irql);
-		if (quiet)
-			return;
-		KeDelayExecutionThread(KernelMode, FALSE, &pause);
+		if (!mine)
+			KeDelayExecutionThread(KernelMode, FALSE, &pause);
 	}
 }
 
@@ -218,24 +223,50 @@ static void reopen(struct uw_vdev *dev)
 	uw_unlock(irql);
 }
 
-/* The device's PDO is deleted. In its port is then the next one, or itself again, or nothing. */
-void uw_port_left(struct uw_vdev *dev)
+/* The device's PDO goes. In its port is then the next one, or itself again, or nothing. */
+static void gone(struct uw_vdev *dev)
 {
+	DEVICE_OBJECT *pdo = dev->old_pdo;
 	struct uw_vdev *next;
-	KIRQL irql;
+	KIRQL irql = uw_lock();
 
-	settle(dev);
-	irql = uw_lock();
+	dev->old_pdo = NULL;
 	next = dev->again ? dev : dev->next;
 	dev->next = NULL;
 	uw_bus.port[dev->port] = next;
 	uw_unlock(irql);
+	IoDeleteDevice(pdo);
 	if (next != dev)
 		uw_dev_free(dev);
 	else
 		reopen(dev);
 	if (next)
 		report(next);
+}
+
+/* Devices that PnP has removed, once the drivers above have detached, which they do when their own REMOVE_DEVICE returns.
+ * By the bus's thread; when to look again. */
+uint64_t uw_ports_reap(void)
+{
+	uint64_t due = UW_NEVER;
+	uint32_t i;
+
+	for (i = 1; i <= UWB_PORTS; i++) {
+		struct uw_vdev *dev;
+		bool ready;
+		KIRQL irql = uw_lock();
+
+		dev = uw_bus.port[i];
+		if (dev && !dev->old_pdo)
+			dev = NULL;
+		ready = dev && !dev->old_pdo->AttachedDevice && seize(dev);
+		uw_unlock(irql);
+		if (ready)
+			gone(dev);
+		else if (dev)
+			due = uw_now() + UW_MS;
+	}
+	return due;
 }
 
 /* For the self-test. */
@@ -260,32 +291,42 @@ void uw_port_unhide(struct uw_vdev *dev)
 	uw_dev_free(dev);
 }
 
-/* The bus itself goes: what still is in the ports goes with it. */
+/* Under the lock: whatever it was about to do, it leaves and nothing follows. */
+static bool expel(uint32_t port)
+{
+	struct uw_vdev *dev = uw_bus.port[port];
+
+	if (!dev)
+		return false;
+	dev->present = dev->again = false;
+	dev->unplug = true;
+	if (dev->pdo)
+		dev->old_pdo = dev->pdo;
+	dev->pdo = NULL;
+	return true;
+}
+
+/* The bus itself goes, after its children have been removed. Wine keeps the last list of them for ever; the memory is
+ * freed here, as nobody else will. */
 void uw_ports_clear(void)
 {
-	struct uw_vdev *dev;
+	LARGE_INTEGER pause = { .QuadPart = -10000 };
+	bool left = true;
 	uint32_t i;
+	KIRQL irql;
 
-	for (i = 1; i <= UWB_PORTS; i++) {
-		KIRQL irql = uw_lock();
-
-		dev = uw_bus.port[i];
-		if (dev) {
-			dev->present = false;
-			dev->unplug = true;
-		}
-		uw_unlock(irql);
-		if (!dev)
-			continue;
-		uw_engine_kick();
-		settle(dev);
+	while (left) {
+		left = false;
 		irql = uw_lock();
-		uw_bus.port[i] = NULL;
+		for (i = 1; i <= UWB_PORTS; i++)
+			left |= expel(i);
 		uw_unlock(irql);
-		if (dev->pdo)
-			IoDeleteDevice(dev->pdo);
-		uw_dev_free(dev);
+		uw_engine_kick();
+		if (left)
+			KeDelayExecutionThread(KernelMode, FALSE, &pause);
 	}
+	uw_free(uw_bus.relations);
+	uw_bus.relations = NULL;
 }
 
 NTSTATUS uw_port_relations(IRP *irp)
@@ -307,6 +348,7 @@ NTSTATUS uw_port_relations(IRP *irp)
 	uw_unlock(irql);
 	if (old && NT_SUCCESS(irp->IoStatus.Status))
 		ExFreePool(old);
+	uw_bus.relations = all;
 	irp->IoStatus.Information = (ULONG_PTR)all;
 	irp->IoStatus.Status = STATUS_SUCCESS;
 	return STATUS_SUCCESS;
