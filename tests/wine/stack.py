@@ -108,10 +108,9 @@ class WineStack:
         self.registry(r"HKLM\SOFTWARE\UsbWarp", "Inf", INF)
         for name, value in {"discover": "100", "log": "debug", **self.options}.items():
             self.registry(PARAMETERS, name, value)
-        if len(self.vms) > 1:
-            names = [vm.split(":")[0] for vm in self.vms]
-            self.prefix.run("reg", "add", PARAMETERS, "/v", "vm", "/t", "REG_MULTI_SZ", "/d",
-                            "\\0".join(f"{n}={n}" for n in names), "/f")
+        names = [vm.split(":")[0] for vm in self.vms]
+        self.prefix.run("reg", "add", PARAMETERS, "/v", "vm", "/t", "REG_MULTI_SZ", "/d", "\\0".join(f"{n}={n}" for n in names),
+                        "/f")
         self.prefix.run("sc", "create", SERVICE, "binpath=", "C:\\usbwarp\\UsbWarpService.exe", "start=", "demand")
 
     def start(self, timeout=20):
@@ -190,26 +189,13 @@ class WineStack:
         self.bus("unplug", str(self.devices[name]))
 
     def bus_id(self, name):
-        """What the service calls the device that was plugged in under that name."""
-        port = self.devices.get(name)
-        if port is None:
-            return name
-        for line in self.bus("list").stdout.splitlines():
-            fields = line.split()
-            if fields[0] == str(port):
-                return self.find_device(fields[2]) or f"1-{port}"
-        raise StackError(f"{name} is not on the bus")
-
-    def find_device(self, instance):
-        for device in self.json("list")["devices"]:
-            if device["serial"].upper() == instance.rsplit("\\", 1)[-1].upper():
-                return device["bus_id"]
-        return None
+        """What the service calls the device that was plugged in under that name: by hub and port."""
+        return f"1-{self.devices[name]}" if name in self.devices else name
 
     # The product
 
     def cli(self, *words, check=True):
-        words = [self.bus_id(w) if w in self.devices else w for w in words]
+        words = [self.bus_id(w) for w in words]
         done = self.prefix.run("C:\\usbwarp\\UsbWarpController.exe", *words, check=False)
         if check and done.returncode:
             raise StackError(f"usbwarp {' '.join(words)}: {done.returncode}\n{done.stdout}{done.stderr}\n{self.log()}")

@@ -83,6 +83,18 @@ CONFIGRET WINAPI UwlabCM_Get_DevNode_Status(ULONG *status, ULONG *problem, DEVIN
 	return CR_SUCCESS;
 }
 
+/* The hub of what is on our bus is the bus. */
+CONFIGRET WINAPI UwlabCM_Get_Parent(DEVINST *parent, DEVINST node, ULONG flags)
+{
+	uint32_t port, state, enumerated;
+	WCHAR id[SETUP_ID];
+
+	if (flags || !setup_id_of_node(node, id))
+		return flags ? CR_INVALID_FLAG : CR_NO_SUCH_DEVNODE;
+	*parent = setup_bus_find(id, &port, &state, &enumerated) ? setup_node_of_id(L"ROOT\\UWBUS\\0000") : 1;
+	return *parent ? CR_SUCCESS : CR_NO_SUCH_DEVNODE;
+}
+
 /* ---- removal and return ---- */
 
 /* UWLAB_VETO is "type:name of who says no", type being a PNP_VETO_TYPE. */
@@ -278,11 +290,30 @@ static void tell_link(struct notification *n, const WCHAR *link, DWORD action)
 	n->call(n, n->context, action, &e, FIELD_OFFSET(struct event, u.face.link) + (wcslen(link) + 1) * sizeof(WCHAR));
 }
 
+/* GUID_DEVINTERFACE_USB_DEVICE, which the hub driver registers for each device: here the bus is asked. */
+static const GUID usb_device = { 0xa5dcbf10, 0x6530, 0x11d2, { 0x90, 0x1f, 0x00, 0xc0, 0x4f, 0xb9, 0x51, 0xed } };
+
+static void usb_links(WCHAR *to)
+{
+	WCHAR ids[16][SETUP_ID], *p;
+	uint32_t count = setup_bus_list(ids, 16), i;
+
+	for (i = 0; i < count; i++) {
+		for (p = ids[i]; *p; p++)
+			*p = *p == '\\' ? '#' : *p;
+		to += swprintf(to, SETUP_ID + 64, L"\\\\?\\%ls#{a5dcbf10-6530-11d2-901f-00c04fb951ed}", ids[i]) + 1;
+	}
+}
+
 static WCHAR *current_links(struct notification *n)
 {
 	ULONG room = 8192;
 	WCHAR *links = calloc(room, sizeof(*links));
 
+	if (IsEqualGUID(&n->filter.u.class, &usb_device)) {
+		usb_links(links);
+		return links;
+	}
 	UwlabCM_Get_Device_Interface_ListW(&n->filter.u.class, NULL, links, room, 0);
 	return links;
 }

@@ -6,6 +6,7 @@
 #include "setup.h"
 
 #include <cfgmgr32.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -285,6 +286,31 @@ BOOL WINAPI UwlabSetupDiGetSelectedDriverW(HDEVINFO set, SP_DEVINFO_DATA *elemen
 			return TRUE;
 		}
 	return refuse(ERROR_NO_DRIVER_SELECTED);
+}
+
+/* ---- properties ---- */
+
+/* Wine asks no bus for a device's location: for what is on ours it is said as Windows' hub driver says it. */
+BOOL WINAPI UwlabSetupDiGetDeviceRegistryPropertyW(HDEVINFO set, SP_DEVINFO_DATA *element, DWORD which, DWORD *type, BYTE *to,
+						   DWORD size, DWORD *needed)
+{
+	uint32_t port, state, enumerated;
+	WCHAR id[SETUP_ID], text[64];
+	DWORD length;
+
+	if (which != SPDRP_LOCATION_INFORMATION || !setup_id_of_element(set, element, id) ||
+	    !setup_bus_find(id, &port, &state, &enumerated))
+		return SetupDiGetDeviceRegistryPropertyW(set, element, which, type, to, size, needed);
+	swprintf(text, 64, L"Port_#%04u.Hub_#0001", port);
+	length = (wcslen(text) + 1) * sizeof(*text);
+	if (type)
+		*type = REG_SZ;
+	if (needed)
+		*needed = length;
+	if (!to || size < length)
+		return refuse(ERROR_INSUFFICIENT_BUFFER);
+	memcpy(to, text, length);
+	return TRUE;
 }
 
 /* ---- the store ---- */
