@@ -11,16 +11,30 @@
 
 /* ---- stopping pipes ---- */
 
-static uint32_t out_of(struct uw_filter *f, uint32_t which)
+struct count {
+	uint32_t out, sends;
+};
+
+static struct count count_of(struct uw_filter *f, uint32_t which)
 {
-	uint32_t i, out = 0;
+	struct count c = { 0, 0 };
+	uint32_t i;
 	KIRQL irql;
 
 	KeAcquireSpinLock(&f->lock, &irql);
-	for (i = 0; i < UW_ENDPOINTS; i++)
-		out += which & 1u << i ? f->pipe[i].out : 0;
+	for (i = 0; i < UW_ENDPOINTS; i++) {
+		c.out += which & 1u << i ? f->pipe[i].out : 0;
+		c.sends += which & 1u << i ? f->pipe[i].sends : 0;
+	}
 	KeReleaseSpinLock(&f->lock, irql);
-	return out;
+	return c;
+}
+
+static bool is_idle(struct uw_filter *f, uint32_t which)
+{
+	struct count c = count_of(f, which);
+
+	return !c.out && !c.sends;
 }
 
 /* Ends what waits in a pipe. */
@@ -48,7 +62,7 @@ static void abort_pipes(struct uw_filter *f, uint32_t which)
 	uint32_t i;
 
 	for (i = 0; i < UW_ENDPOINTS; i++)
-		if (which & 1u << i && f->pipe[i].handle && !f->lost && out_of(f, 1u << i))
+		if (which & 1u << i && f->pipe[i].handle && !f->lost && count_of(f, 1u << i).out)
 			uw_urb_pipe_request(f, URB_FUNCTION_ABORT_PIPE, f->pipe[i].handle);
 }
 
@@ -65,8 +79,8 @@ static void set_stopped(struct uw_filter *f, uint32_t which, bool stopped)
 }
 
 /*
- * Aborting a pipe ends what the controller has; cancelling reaches what a driver above it still holds. Both may miss
- * what is on its way down, so they are repeated. A stack that gives nothing back in all that time has its port reset.
+ * Aborting a pipe ends what the controller has; cancelling reaches what a driver above it still holds, and is all that
+ * is left when the device is gone. A stack that gives nothing back in all that time has its port reset.
  */
 void uw_pipes_stop(struct uw_filter *f, uint32_t which)
 {
@@ -76,13 +90,15 @@ void uw_pipes_stop(struct uw_filter *f, uint32_t which)
 	for (i = 0; i < UW_ENDPOINTS; i++)
 		if (which & 1u << i)
 			end_held(f, &f->pipe[i], UW_ST_CANCELLED);
-	for (round = 0; out_of(f, which); round++) {
+	while (count_of(f, which).sends)
+		uw_wait_ms(&f->changed, STEP_MS);
+	for (round = 0; !is_idle(f, which); round++) {
 		abort_pipes(f, which);
-		if (round)
+		if (round || f->lost)
 			uw_urbs_cancel(f, which);
 		if (round == PATIENCE && !f->lost)
 			uw_urb_ioctl(f, IOCTL_INTERNAL_USB_RESET_PORT);
-		if (out_of(f, which))
+		if (!is_idle(f, which))
 			uw_wait_ms(&f->changed, STEP_MS);
 	}
 	for (i = 0; i < UW_ENDPOINTS; i++)

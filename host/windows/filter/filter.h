@@ -78,6 +78,7 @@ struct uw_pipe {
 	USBD_PIPE_HANDLE handle;       /* NULL: the device has no such endpoint now */
 	struct uw_endpoint e;
 	uint32_t out;                  /* URBs with the stack */
+	uint32_t sends;                /* of these, on their way down */
 	bool stopped;                  /* a verb drains it: what is submitted waits */
 	bool blocked;                  /* a transfer of two URBs is under way */
 	bool sending;                  /* somebody sends what is held */
@@ -204,6 +205,7 @@ void uw_urb_map(struct uw_urb *u, const uint8_t *data, uint32_t bytes);
 void uw_urb_arm(struct uw_urb *u, uint32_t code);
 /* One that was never armed. */
 void uw_urb_drop(struct uw_urb *u);
+/* Without the lock. The URB may be gone when it returns. */
 void uw_urb_send(struct uw_urb *u);
 /* Without the lock: an armed one has ended. */
 void uw_urb_end(struct uw_urb *u);

@@ -194,6 +194,8 @@ void uw_urb_arm(struct uw_urb *u, uint32_t code)
 	if (code == IOCTL_INTERNAL_USB_SUBMIT_URB)
 		stack->Parameters.Others.Argument1 = u->urb;
 	IoSetCompletionRoutine(u->irp, on_irp, u, TRUE, TRUE, TRUE);
+	if (u->pipe)
+		u->pipe->sends++;
 	if (!uw_list_empty(&u->node))
 		return;
 	uw_list_add(&u->f->out, &u->node);
@@ -202,9 +204,22 @@ void uw_urb_arm(struct uw_urb *u, uint32_t code)
 		u->pipe->out++;
 }
 
+/*
+ * A pipe is aborted only when nothing is on its way down to it, or the abort might wait for what it overtook. Whoever
+ * stops the pipe waits for that, so the pipe is still there; what follows the lock's release touches nothing.
+ */
 void uw_urb_send(struct uw_urb *u)
 {
+	struct uw_pipe *pipe = u->pipe;
+	KIRQL irql;
+
 	IoCallDriver(u->f->lower, u->irp);
+	if (!pipe)
+		return;
+	KeAcquireSpinLock(&pipe->f->lock, &irql);
+	pipe->sends--;
+	KeSetEvent(&pipe->f->changed, IO_NO_INCREMENT, FALSE);
+	KeReleaseSpinLock(&pipe->f->lock, irql);
 }
 
 void uw_urb_end(struct uw_urb *u)

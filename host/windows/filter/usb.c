@@ -72,10 +72,11 @@ static void let_go(struct uw_transfer_io *io)
 	io->due = UW_PLACE_NONE;
 }
 
-/* True: the transfer goes on with its empty packet, in the same IRP, which no canceller has in hand. */
+/* True: the transfer goes on with its empty packet, in the same IRP, which no canceller has in hand. Without it the
+ * transfer was not carried out. */
 static bool go_on_with_zero(struct uw_urb *u, uint32_t status)
 {
-	if (status != UW_ST_OK || !u->zero || u->cancelled)
+	if (status != UW_ST_OK || !u->zero || u->cancelled || u->pipe->stopped)
 		return false;
 	u->zero = false;
 	uw_urb_fill_data(u, u->pipe->handle, false, 0);
@@ -104,7 +105,7 @@ static void on_transfer(struct uw_urb *u)
 		uw_urb_send(u);
 		return;
 	}
-	uw_usb_answer(f, io, u->zero && u->cancelled && status == UW_ST_OK ? UW_ST_CANCELLED : status);
+	uw_usb_answer(f, io, u->zero && status == UW_ST_OK ? UW_ST_CANCELLED : status);
 	if (status == UW_ST_NO_DEVICE)
 		uw_usb_lose(f);
 	if (u->blocks)
