@@ -102,20 +102,16 @@ static uint64_t frame_meant(uint32_t frame)
 	return now + (uint64_t)(int64_t)(int32_t)(frame - (uint32_t)now);
 }
 
-static bool good_start(const struct uw_pipe *pipe, const URB *urb)
+static bool good_start(const URB *urb)
 {
 	const struct _URB_ISOCH_TRANSFER *u = &urb->UrbIsochronousTransfer;
 	int32_t ahead = (int32_t)(u->StartFrame - (uint32_t)frame_now());
 
 	if (u->TransferFlags & USBD_START_ISO_TRANSFER_ASAP)
 		return true;
-	if (ahead > USBD_ISO_START_FRAME_RANGE || ahead < -USBD_ISO_START_FRAME_RANGE)
-		uw_refused("StartFrame %u, %d frames from now", (unsigned int)u->StartFrame, (int)ahead);
-	else if (pipe->pending && frame_meant(u->StartFrame) < pipe->next_frame)
-		uw_refused("StartFrame %u, %d frames into the transfer before", (unsigned int)u->StartFrame,
-			   (int)(pipe->next_frame - frame_meant(u->StartFrame)));
-	else
+	if (ahead <= USBD_ISO_START_FRAME_RANGE && ahead >= -USBD_ISO_START_FRAME_RANGE)
 		return true;
+	uw_refused("StartFrame %u, %d frames from now", (unsigned int)u->StartFrame, (int)ahead);
 	return false;
 }
 
@@ -134,20 +130,25 @@ USBD_STATUS uw_iso_check(struct uw_vdev *dev, struct uw_pipe *pipe, URB *urb)
 	}
 	if (!good_count(dev, pipe, urb) || !good_packets(dev, pipe, urb))
 		return USBD_STATUS_INVALID_PARAMETER;
-	return good_start(pipe, urb) ? USBD_STATUS_SUCCESS : USBD_STATUS_BAD_START_FRAME;
+	return good_start(urb) ? USBD_STATUS_SUCCESS : USBD_STATUS_BAD_START_FRAME;
 }
 
 /* ---- the transfer ---- */
 
-/* Packets whose frames are over when the URB comes are lost. */
-static uint32_t late_packets(const struct uw_xfer *x, uint64_t start, uint64_t now)
+/* Packets whose frames are over when the URB comes, or another URB's, are lost. */
+static uint32_t late_packets(const struct uw_xfer *x, uint64_t frames)
 {
-	uint64_t late;
+	uint64_t late = frames / frames_each(x->dev, x->pipe) * per_frame(x->dev, x->pipe);
 
-	if (now < start)
-		return 0;
-	late = (now - start + 1) / frames_each(x->dev, x->pipe) * per_frame(x->dev, x->pipe);
 	return late < x->packets ? (uint32_t)late : x->packets;
+}
+
+/* Under the lock. */
+static uint64_t first_free(const struct uw_pipe *pipe)
+{
+	uint64_t next = frame_now() + 1;
+
+	return pipe->pending && pipe->next_frame > next ? pipe->next_frame : next;
 }
 
 static void copy_packets(struct uw_xfer *x)
@@ -168,22 +169,29 @@ static void copy_packets(struct uw_xfer *x)
 void uw_iso_fill(struct uw_xfer *x)
 {
 	struct _URB_ISOCH_TRANSFER *u = &x->urb->UrbIsochronousTransfer;
-	uint64_t start, now = frame_now();
+	struct uw_pipe *pipe = x->pipe;
+	uint64_t start, first, end;
 	uint32_t late = 0;
 	KIRQL irql;
 
 	copy_packets(x);
 	irql = uw_lock();
+	first = first_free(pipe);
 	if (u->TransferFlags & USBD_START_ISO_TRANSFER_ASAP) {
-		start = x->pipe->next_frame > now ? x->pipe->next_frame : now + 1;
-		u->StartFrame = (ULONG)start;
+		u->StartFrame = (ULONG)first;
+		end = first + frames_of(x->dev, pipe, x->packets);
 	} else {
 		start = frame_meant(u->StartFrame);
-		late = late_packets(x, start, now);
+		end = start + frames_of(x->dev, pipe, x->packets);
+		if (start < first)
+			late = late_packets(x, first - start);
+		else
+			first = start;
 	}
-	if (!x->pipe->pending || start != x->pipe->next_frame)
-		x->start = uw_bus.began + start * UW_FRAME;
-	x->pipe->next_frame = start + frames_of(x->dev, x->pipe, x->packets);
+	if (!pipe->pending || first != pipe->next_frame)
+		x->start = uw_bus.began + first * UW_FRAME;
+	if (end > pipe->next_frame)
+		pipe->next_frame = end;
 	uw_unlock(irql);
 	x->io.iso = x->iso + late;
 	x->io.packets = (uint16_t)(x->packets - late);

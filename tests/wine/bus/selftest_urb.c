@@ -348,6 +348,29 @@ static void finish(struct uw_test *t, struct uw_send *s, const char *name, USBD_
 	uw_free(s->urb);
 }
 
+/* In the inline mode the answer comes inside the call; with a delay it does not. */
+static void modes(struct uw_test *t)
+{
+	struct uw_send s;
+
+	uw_test_bulk(t, 0, TO_HOST | SHORT, 64);
+	if (!uw_test_send(t, &s))
+		return;
+	if (uw_bus.mode == UWB_INLINE)
+		uw_test_case(t, "it ends inside the call", s.ended == 1, (uint32_t)s.ended);
+	if (uw_bus.mode == UWB_DELAY && uw_bus.delay)
+		uw_test_case(t, "it ends later", s.ended == 0, (uint32_t)s.ended);
+	finish(t, &s, "in this mode", USBD_STATUS_SUCCESS);
+	set_nak(t, 1, 0);
+	if (!uw_test_send(t, &s))
+		return;
+	IoCancelIrp(s.irp);
+	if (uw_bus.mode == UWB_INLINE)
+		uw_test_case(t, "it ends inside the cancel", s.ended == 1, (uint32_t)s.ended);
+	finish(t, &s, "cancelled in this mode", USBD_STATUS_CANCELED);
+	set_nak(t, 0, 0);
+}
+
 static void cancels(struct uw_test *t)
 {
 	struct uw_send s;
@@ -449,6 +472,7 @@ void uw_test_transfers(struct uw_test *t)
 	buffers(t);
 	lengths(t);
 	halts(t);
+	modes(t);
 	cancels(t);
 	aborts(t);
 	failures(t);
