@@ -411,6 +411,8 @@ static void take_one(struct uw_devs *devs, const struct uw_usb_info *info)
 	if (!dev->present)
 		dev->tried = false;
 	dev->info = *info;
+	if (dev->bound && info->ours && *dev->record.name) /* Windows names it after our driver now */
+		UW_TEXT_PUT(dev->info.name, dev->record.name);
 	if (dev->port && !info->speed)
 		dev->info.speed = speed;
 	dev->present = dev->seen = true;

@@ -19,6 +19,11 @@
 #define PROPERTY 2048u         /* UTF-16 units of a property */
 #define CLASS_HUB 0x09
 
+/* DEVPKEY_Device_BusReportedDeviceDesc */
+static const DEVPROPKEY product_key = {
+	{ 0x540b947e, 0x8b40, 0x45bc, { 0xa8, 0xa2, 0x6a, 0x0b, 0x89, 0x4c, 0xbd, 0xa2 } }, 4
+};
+
 static const wchar_t *property(HDEVINFO set, SP_DEVINFO_DATA *node, DWORD which)
 {
 	static _Thread_local wchar_t text[PROPERTY];
@@ -124,11 +129,25 @@ static bool take_place(HDEVINFO set, SP_DEVINFO_DATA *node, struct uw_usb_info *
 	return true;
 }
 
+/* What the device says itself, whatever driver it has. */
+static const wchar_t *product_name(HDEVINFO set, SP_DEVINFO_DATA *node)
+{
+	static _Thread_local wchar_t text[UW_CTL_DESCRIPTION];
+	DEVPROPTYPE type;
+
+	if (!SetupDiGetDevicePropertyW(set, node, &product_key, &type, (BYTE *)text, sizeof(text), NULL, 0) ||
+	    type != DEVPROP_TYPE_STRING)
+		*text = 0;
+	return text;
+}
+
 static void take_name(HDEVINFO set, SP_DEVINFO_DATA *node, struct uw_usb_info *info)
 {
 	char service[64], class_name[32];
 
-	uw_narrow(info->name, sizeof(info->name), property(set, node, SPDRP_FRIENDLYNAME));
+	uw_narrow(info->name, sizeof(info->name), product_name(set, node));
+	if (!*info->name)
+		uw_narrow(info->name, sizeof(info->name), property(set, node, SPDRP_FRIENDLYNAME));
 	if (!*info->name)
 		uw_narrow(info->name, sizeof(info->name), property(set, node, SPDRP_DEVICEDESC));
 	uw_narrow(service, sizeof(service), property(set, node, SPDRP_SERVICE));
