@@ -1,0 +1,30 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""The cases of tests/vm/test_devices.py, word for word, with the Windows host under Wine in place of the Linux one."""
+import os
+import sys
+import types
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import stack  # noqa: E402
+import lab  # noqa: E402
+
+# What is measured there is the Linux daemon's processor time.
+ELSEWHERE = ["idle_device_costs_nothing"]
+
+
+def repeat(path):
+    """Loads a test of tests/vm whose stack is ours; its cases are registered as they load."""
+    shim = types.ModuleType("stack")
+    shim.Stack, shim.program, shim.StackError = stack.WineStack, stack.program, stack.StackError
+    sys.modules["stack"] = shim
+    try:
+        stack._load("repeated", path)
+    finally:
+        sys.modules["stack"] = stack
+    lab.CASES[:] = [case for case in lab.CASES if case.__name__ not in ELSEWHERE]
+
+
+if __name__ == "__main__":
+    repeat("vm/test_devices.py")
+    lab.main()
