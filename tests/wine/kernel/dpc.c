@@ -261,3 +261,20 @@ BOOLEAN NTAPI lab_KeSetTimer(KTIMER *timer, LARGE_INTEGER due, KDPC *dpc)
 {
 	return lab_KeSetTimerEx(timer, due, 0, dpc);
 }
+
+/* Of a driver that is gone. */
+void lab_dpc_left(const void *image, size_t size)
+{
+	char text[96];
+
+	lab_lock(&timers_lock);
+	for (struct timer *t = timers; t; t = t->next)
+		if ((uintptr_t)t->dpc->DeferredRoutine - (uintptr_t)image < size)
+			lab_report("timer with DPC %s left running", lab_where((void *)t->dpc->DeferredRoutine, text, sizeof(text)));
+	lab_unlock(&timers_lock);
+	lab_lock(&queue_lock);
+	for (LIST_ENTRY *e = queue.Flink; e != &queue; e = e->Flink)
+		if ((uintptr_t)CONTAINING_RECORD(e, KDPC, DpcListEntry)->DeferredRoutine - (uintptr_t)image < size)
+			lab_report("DPC left queued");
+	lab_unlock(&queue_lock);
+}

@@ -101,11 +101,91 @@ static PDRIVER_DISPATCH dispatch_of(const DEVICE_OBJECT *device, UCHAR major)
 	return base && base == GetModuleHandleW(L"ntoskrnl.exe") ? root_bus_power : dispatch;
 }
 
+/*
+ * What a dispatch routine returns must fit what it does: STATUS_PENDING if and only if the location was marked pending.
+ * Both are known only when the routine has returned and the request has passed its location, in either order.
+ */
+struct flight {
+	struct flight *next;
+	const IRP *irp;
+	const IO_STACK_LOCATION *sp;
+	PDRIVER_DISPATCH dispatch;
+	NTSTATUS status;
+	bool returned, passed, marked;
+	bool before;               /* a driver above, which shares the location, had marked it */
+	UCHAR major, minor;
+};
+
+static struct flight *flights;
+static struct lab_lock flights_lock;
+
+static struct flight *flight_start(const IRP *irp, const IO_STACK_LOCATION *sp, PDRIVER_DISPATCH dispatch)
+{
+	struct flight *f = lab_alloc(sizeof(*f));
+
+	*f = (struct flight){ .irp = irp, .sp = sp, .dispatch = dispatch, .major = sp->MajorFunction, .minor = sp->MinorFunction,
+			     .before = sp->Control & SL_PENDING_RETURNED };
+	lab_lock(&flights_lock);
+	f->next = flights;
+	flights = f;
+	lab_unlock(&flights_lock);
+	return f;
+}
+
+/* Both ends are known, or the request has been freed: judges, and forgets it. Under the lock. */
+static void flight_end(struct flight *f)
+{
+	struct flight **at;
+	char text[96];
+
+	if ((f->status == STATUS_PENDING) != f->marked && !f->before)
+		lab_report("%s, function %u.%u, returned %#lx and had %smarked the request pending",
+			   lab_where((void *)f->dispatch, text, sizeof(text)), f->major, f->minor, f->status, f->marked ? "" : "not ");
+	for (at = &flights; *at != f; at = &(*at)->next)
+		;
+	*at = f->next;
+	lab_free(f);
+}
+
+static void flight_returned(struct flight *f, NTSTATUS status)
+{
+	char text[96];
+
+	lab_lock(&flights_lock);
+	f->status = status;
+	f->returned = true;
+	if (f->passed)
+		flight_end(f);
+	else if (status != STATUS_PENDING)
+		lab_report("%s, function %u.%u, returned %#lx, and the request is not complete",
+			   lab_where((void *)f->dispatch, text, sizeof(text)), f->major, f->minor, status);
+	lab_unlock(&flights_lock);
+}
+
+/* The request leaves this location; a driver below may have shared it. */
+static void flight_passed(const IRP *irp, const IO_STACK_LOCATION *sp, bool marked)
+{
+	struct flight *f, *next;
+
+	lab_lock(&flights_lock);
+	for (f = flights; f; f = next) {
+		next = f->next;
+		if (f->irp != irp || f->sp != sp || f->passed)
+			continue;
+		f->passed = true;
+		f->marked = marked;
+		if (f->returned)
+			flight_end(f);
+	}
+	lab_unlock(&flights_lock);
+}
+
 static NTSTATUS call(DEVICE_OBJECT *device, IRP *irp)
 {
 	IO_STACK_LOCATION *sp;
 	PDRIVER_DISPATCH dispatch;
 	KIRQL before = lab_irql(), after;
+	struct flight *f;
 	NTSTATUS status;
 	char text[96];
 
@@ -119,7 +199,9 @@ static NTSTATUS call(DEVICE_OBJECT *device, IRP *irp)
 	sp = --irp->Tail.Overlay.CurrentStackLocation;
 	sp->DeviceObject = device;
 	dispatch = dispatch_of(device, sp->MajorFunction);
+	f = flight_start(irp, sp, dispatch);
 	status = dispatch(device, irp);
+	flight_returned(f, status);
 	after = lab_irql();
 	if (after != before) {
 		lab_report("IRQL %u before, %u after %s", before, after, lab_where((void *)dispatch, text, sizeof(text)));
@@ -178,6 +260,16 @@ static LONG count(FILE_OBJECT *file, LONG change)
 		now = o->requests += change;
 	lab_unlock(&opens_lock);
 	return now;
+}
+
+static bool is_open(const FILE_OBJECT *file)
+{
+	bool open;
+
+	lab_lock(&opens_lock);
+	open = *find_open(file) != NULL;
+	lab_unlock(&opens_lock);
+	return open;
 }
 
 uint32_t lab_open_count(const DEVICE_OBJECT *lowest)
@@ -260,6 +352,11 @@ static NTSTATUS close_file(DEVICE_OBJECT *device, IRP *irp, FILE_OBJECT *file)
 {
 	struct closing c = { device, irp, file }, *later;
 
+	if (!is_open(file)) { /* its CREATE failed: Wine closes it all the same, Windows does not */
+		irp->IoStatus.Status = STATUS_SUCCESS;
+		lab_IoCompleteRequest(irp, IO_NO_INCREMENT);
+		return STATUS_SUCCESS;
+	}
 	lab_send_file(device, file, IRP_MJ_CLEANUP, UserMode);
 	if (count(file, 0) <= 0) {
 		lab_open_remove(file);
@@ -378,6 +475,7 @@ void NTAPI lab_IoCompleteRequest(PIRP irp, CCHAR boost)
 	while (irp->CurrentLocation <= irp->StackCount) {
 		sp = irp->Tail.Overlay.CurrentStackLocation;
 		irp->PendingReturned = (sp->Control & SL_PENDING_RETURNED) != 0;
+		flight_passed(irp, sp, irp->PendingReturned);
 		irp->CurrentLocation++;
 		irp->Tail.Overlay.CurrentStackLocation++;
 		device = irp->CurrentLocation <= irp->StackCount ? irp->Tail.Overlay.CurrentStackLocation->DeviceObject : NULL;
@@ -404,6 +502,8 @@ void FASTCALL lab_IofCompleteRequest(PIRP irp, CCHAR boost)
 /* With the cancel lock held, which the routine releases. */
 static BOOLEAN cancel(IRP *irp, PDRIVER_CANCEL routine, KIRQL irql)
 {
+	char text[96];
+
 	if (!routine) {
 		IoReleaseCancelSpinLock(irql);
 		return FALSE;
@@ -412,6 +512,10 @@ static BOOLEAN cancel(IRP *irp, PDRIVER_CANCEL routine, KIRQL irql)
 		lab_report("IoCancelIrp of %p, which is completed", irp);
 	irp->CancelIrql = irql;
 	routine(irp->Tail.Overlay.CurrentStackLocation->DeviceObject, irp);
+	if (lab_irql() != irql) {
+		lab_report("cancel routine %s returned at IRQL %u, not %u", lab_where((void *)routine, text, sizeof(text)), lab_irql(), irql);
+		lab_set_irql(irql);
+	}
 	return TRUE;
 }
 

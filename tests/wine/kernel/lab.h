@@ -120,6 +120,7 @@ void NTAPI lab_IoReleaseCancelSpinLock(KIRQL irql);
 /* dpc.c */
 void lab_dpc_init(void);
 void lab_timer_init(void);
+void lab_dpc_left(const void *image, size_t size);      /* reports what a driver that goes has left running */
 
 /* hook.c: makes Wine's function `name` jump to `to`; returns how to call the former body, if wanted. */
 void *lab_hook(const char *name, void *to, bool keep);

@@ -89,6 +89,16 @@ static bool is_own(const void *object)
 	return own;
 }
 
+static bool is_known(const void *object)
+{
+	bool known;
+
+	lab_lock(&refs_lock);
+	known = *find(object) != NULL;
+	lab_unlock(&refs_lock);
+	return known;
+}
+
 uint32_t lab_object_left(const void *image, size_t size)
 {
 	uint32_t left = 0;
@@ -111,15 +121,16 @@ static void destroy_section(void *object)
 	if (s->views)
 		lab_report("section %p goes with %llu views mapped", object, s->views);
 	ZwClose(s->handle);
-	lab_free(s);
+	lab_pool_put(s, NULL);
 }
 
 LONG_PTR FASTCALL lab_ObfReferenceObject(PVOID object)
 {
-	if (!is_own(object))
-		return ObfReferenceObject(object);
-	note(object, LAB_WINES, __builtin_return_address(0));
-	return 1;
+	bool own = is_own(object);
+
+	if (is_known(object))
+		note(object, LAB_WINES, __builtin_return_address(0));
+	return own ? 1 : ObfReferenceObject(object);
 }
 
 LONG_PTR FASTCALL lab_ObfDereferenceObject(PVOID object)
@@ -202,11 +213,11 @@ static NTSTATUS check_handle(HANDLE handle, const WCHAR *type, ACCESS_MASK acces
 
 static NTSTATUS reference_section(HANDLE own, PVOID *object, const void *by)
 {
-	struct section *s = lab_alloc(sizeof(*s));
+	struct section *s = lab_pool_get(sizeof(*s), 0x74636553, NULL);
 
 	if (!s)
 		return STATUS_INSUFFICIENT_RESOURCES;
-	s->handle = own;
+	*s = (struct section){ .handle = own };
 	note(s, LAB_SECTION, by);
 	*object = s;
 	return STATUS_SUCCESS;
@@ -219,9 +230,13 @@ NTSTATUS NTAPI lab_ObReferenceObjectByHandle(HANDLE handle, ACCESS_MASK access, 
 	HANDLE own;
 	NTSTATUS status;
 
-	if (!section && !event)
-		return ObReferenceObjectByHandle(handle, access, type, mode, object, info);
 	*object = NULL;
+	if (!section && !event) {
+		status = ObReferenceObjectByHandle(handle, access, type, mode, object, info);
+		if (NT_SUCCESS(status))
+			note(*object, LAB_WINES, __builtin_return_address(0));
+		return status;
+	}
 	status = own_handle(handle, mode, &own);
 	if (!NT_SUCCESS(status))
 		return status;

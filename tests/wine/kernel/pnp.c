@@ -638,8 +638,15 @@ void lab_pnp_before(DEVICE_OBJECT *device, UCHAR minor)
 
 void lab_pnp_after(DEVICE_OBJECT *device, UCHAR minor, NTSTATUS status)
 {
-	if (minor == IRP_MN_START_DEVICE && NT_SUCCESS(status))
-		learn_instance(lowest_of(device));
+	DEVICE_OBJECT *lowest;
+
+	if (minor != IRP_MN_START_DEVICE || !NT_SUCCESS(status))
+		return;
+	lowest = lowest_of(device);
+	learn_instance(lowest);
+	for (DEVICE_OBJECT *d = lowest->AttachedDevice; d; d = d->AttachedDevice)
+		if (d->Flags & DO_DEVICE_INITIALIZING)
+			lab_report("%ls: DO_DEVICE_INITIALIZING is still set", d->DriverObject->DriverName.Buffer);
 }
 
 /* A plug and play or power request of ours, to the top of a stack; returns when it is complete. */

@@ -42,6 +42,7 @@ static VOID NTAPI unload_and_look(PDRIVER_OBJECT driver)
 	if (left)
 		lab_report("%ls leaves references to %u objects behind", driver->DriverName.Buffer, left);
 	lab_pnp_left(driver);
+	lab_dpc_left(base, size);
 }
 
 /* STATUS_SUCCESS: nothing is attached to its devices, they to nothing, and nobody has one open. */
