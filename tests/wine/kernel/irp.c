@@ -348,6 +348,8 @@ static DWORD WINAPI close_later(void *context)
 	return 0;
 }
 
+void NTAPI lab_IoCompleteRequest(PIRP irp, CCHAR boost);
+
 static NTSTATUS close_file(DEVICE_OBJECT *device, IRP *irp, FILE_OBJECT *file)
 {
 	struct closing c = { device, irp, file }, *later;
