@@ -29,6 +29,8 @@ function(uw_driver name)
   target_link_libraries(${name} PRIVATE usbwarp_driver_flags)
   if(CMAKE_C_COMPILER_ID STREQUAL Clang)
     target_sources(${name} PRIVATE ${UW_ROOT}/host/windows/cmake/loadconfig.c)
+    add_custom_command(TARGET ${name} POST_BUILD VERBATIM
+      COMMAND ${UW_ROOT}/host/windows/cmake/finish.py $<TARGET_FILE:${name}> $<TARGET_FILE_DIR:${name}>/${name}.pdb)
   endif()
 endfunction()
 

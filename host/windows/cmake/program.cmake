@@ -19,21 +19,23 @@ else()
   # mingw's own printf, which knows C99's formats, and prints the same in each version of Windows.
   target_compile_definitions(usbwarp_program_flags INTERFACE __USE_MINGW_ANSI_STDIO=1)
   target_compile_options(usbwarp_program_flags INTERFACE
-    -g -Wall -Wextra -Werror -fstack-protector-strong -ffile-prefix-map=${UW_ROOT}/=)
+    $<$<COMPILE_LANGUAGE:C>:-g -Wall -Wextra -Werror -fstack-protector-strong -ffile-prefix-map=${UW_ROOT}/=>)
   target_link_options(usbwarp_program_flags INTERFACE
     -static -fstack-protector-strong -Wl,--dynamicbase -Wl,--nxcompat -Wl,--high-entropy-va -Wl,--no-insert-timestamp
     -Wl,--major-subsystem-version,10 -Wl,--minor-subsystem-version,0
     -Wl,--major-os-version,10 -Wl,--minor-os-version,0)
 endif()
 if(CMAKE_C_COMPILER_ID STREQUAL Clang AND NOT MSVC)
-  target_compile_options(usbwarp_program_flags INTERFACE -gcodeview)
+  target_compile_options(usbwarp_program_flags INTERFACE $<$<COMPILE_LANGUAGE:C>:-gcodeview>)
 endif()
 
 function(uw_program name)
   add_executable(${name} ${ARGN})
   target_link_libraries(${name} PRIVATE usbwarp_program_flags)
   if(CMAKE_C_COMPILER_ID STREQUAL Clang AND NOT MSVC)
-    # An empty name: lld puts the PDB beside the program, and only its file name into the program.
-    target_link_options(${name} PRIVATE -Wl,--pdb=)
+    # An empty name: the PDB lies beside the program. Only its file name goes into the program.
+    target_link_options(${name} PRIVATE -Wl,--pdb= -Wl,-Xlink=-pdbaltpath:%_PDB%)
+    add_custom_command(TARGET ${name} POST_BUILD VERBATIM
+      COMMAND ${UW_ROOT}/host/windows/cmake/finish.py $<TARGET_FILE:${name}> $<TARGET_FILE_DIR:${name}>/${name}.pdb)
   endif()
 endfunction()
