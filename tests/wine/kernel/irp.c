@@ -350,15 +350,20 @@ static DWORD WINAPI close_later(void *context)
 
 void NTAPI lab_IoCompleteRequest(PIRP irp, CCHAR boost);
 
+/* A file whose CREATE failed: Wine hands it out all the same, then uses and closes it, Windows does not. */
+static NTSTATUS spare_driver(IRP *irp, NTSTATUS status)
+{
+	irp->IoStatus.Status = status;
+	lab_IoCompleteRequest(irp, IO_NO_INCREMENT);
+	return status;
+}
+
 static NTSTATUS close_file(DEVICE_OBJECT *device, IRP *irp, FILE_OBJECT *file)
 {
 	struct closing c = { device, irp, file }, *later;
 
-	if (!is_open(file)) { /* its CREATE failed: Wine closes it all the same, Windows does not */
-		irp->IoStatus.Status = STATUS_SUCCESS;
-		lab_IoCompleteRequest(irp, IO_NO_INCREMENT);
-		return STATUS_SUCCESS;
-	}
+	if (!is_open(file))
+		return spare_driver(irp, STATUS_SUCCESS);
 	lab_send_file(device, file, IRP_MJ_CLEANUP, UserMode);
 	if (count(file, 0) <= 0) {
 		lab_open_remove(file);
@@ -401,6 +406,8 @@ static NTSTATUS first_call(DEVICE_OBJECT *device, IRP *irp)
 			lab_open_add(file, device);
 		else if (sp->MajorFunction == IRP_MJ_CLOSE)
 			return close_file(device, irp, file);
+		else if (counted(sp) && !is_open(file))
+			return spare_driver(irp, STATUS_INVALID_HANDLE);
 		else if (counted(sp))
 			count(file, 1);
 	}
