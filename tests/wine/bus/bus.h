@@ -120,7 +120,7 @@ struct uw_bus {
 	KDPC dpc;
 	struct uw_vdev *port[UWB_PORTS + 1];
 	struct uw_list now, from_dpc, late; /* struct uw_xfer: ended */
-	bool delivering;
+	bool delivering, dpc_delivers;
 	uint32_t mode, delay;
 	uint32_t handles;        /* pipe handles given out */
 	LONG refused;

@@ -69,43 +69,34 @@ static void complete(struct uw_xfer *x)
 	IoCompleteRequest(irp, IO_NO_INCREMENT);
 }
 
-/* One at a time delivers; whoever submits from inside a completion routine finds its answer queued behind. */
-static void deliver_now(void)
+/* One at a time delivers, so that the order is kept; whoever submits from inside a completion routine, or is the DPC's
+ * second run on another processor, leaves it to the first. */
+static void deliver(struct uw_list *list, bool *delivering)
 {
 	struct uw_xfer *x;
 	KIRQL irql = uw_lock();
 
-	if (uw_bus.delivering) {
+	if (*delivering) {
 		uw_unlock(irql);
 		return;
 	}
-	uw_bus.delivering = true;
-	while ((x = pop(&uw_bus.now))) {
+	*delivering = true;
+	while ((x = pop(list))) {
 		uw_unlock(irql);
 		complete(x);
 		irql = uw_lock();
 	}
-	uw_bus.delivering = false;
+	*delivering = false;
 	uw_unlock(irql);
 }
 
 static void NTAPI from_dpc(KDPC *dpc, void *context, void *a, void *b)
 {
-	struct uw_xfer *x;
-
 	(void)dpc;
 	(void)context;
 	(void)a;
 	(void)b;
-	for (;;) {
-		KIRQL irql = uw_lock();
-
-		x = pop(&uw_bus.from_dpc);
-		uw_unlock(irql);
-		if (!x)
-			return;
-		complete(x);
-	}
+	deliver(&uw_bus.from_dpc, &uw_bus.dpc_delivers);
 }
 
 void uw_done_deliver(void)
@@ -117,7 +108,7 @@ void uw_done_deliver(void)
 	uw_unlock(irql);
 	if (dpc)
 		KeInsertQueueDpc(&uw_bus.dpc, NULL, NULL);
-	deliver_now();
+	deliver(&uw_bus.now, &uw_bus.delivering);
 }
 
 /* Those whose delay has passed, at DISPATCH_LEVEL as from a DPC. When the next one is due. */
