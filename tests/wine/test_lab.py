@@ -2,14 +2,17 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The laboratory's own test: uwprobe.sys uses each part of the forwarding kernel, and commits each sin that it must see.
 
-    test_lab.py BUILD        BUILD: where uwlabkrn.exe, uwprobe.sys and uwprobectl.exe are
+    test_lab.py [BUILD]      BUILD, or USBWARP_WINDOWS: where uwlabkrn.exe, uwprobe.sys and uwprobectl.exe are
 """
+import os
 import pathlib
 import re
 import sys
 import time
 
 import lab
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 # What each of PROBE_SIN's numbers must be reported as, in the order of probe.h.
 SINS = [
@@ -133,7 +136,8 @@ class Test:
 
 
 def main():
-    build = pathlib.Path(sys.argv[1])
+    default = os.environ.get("USBWARP_WINDOWS", str(ROOT / "build" / "windows-clang"))
+    build = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else default)
     with lab.Prefix(build) as wine:
         test = Test(wine, build)
         wine.driver(build / "uwprobe.sys")
