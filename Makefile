@@ -5,7 +5,7 @@ BUILD := build
 # The demo does without the tests and what they need.
 TESTING := OFF
 
-.PHONY: build module guest demo shell test test-debug test-kernels soak bench clean help
+.PHONY: build module guest demo shell test test-debug test-kernels test-wine windows soak bench clean help
 
 help:
 	@echo 'make demo    set everything up, boot a guest, use two devices in it, say how it went'
@@ -13,6 +13,8 @@ help:
 	@echo 'make shell   the same guest, with a prompt to play in'
 	@echo 'make build   the daemon, the command line and the guest module; TESTING=ON adds the tests'
 	@echo 'make bench   what the transport costs, as ratios to baselines of the same run'
+	@echo 'make windows the Windows host: drivers, service, command line, installer, cross-built'
+	@echo 'make test-wine     the Windows host under Wine, with a guest: everything; make test has a part of it'
 	@echo 'make test-debug    the VM tests on a kernel with lockdep, KASAN and kmemleak, built once in minutes'
 	@echo 'make test-kernels  the module against the headers of other kernels, newer ones in a chroot'
 	@echo 'make soak    the slow tests: a million seeded runs of the loop test, all fault cycles'
@@ -42,6 +44,16 @@ test:
 	scripts/setup.sh test
 	$(MAKE) --no-print-directory TESTING=ON build guest
 	cd $(BUILD) && ctest --output-on-failure -j "$$(nproc)"
+
+windows:
+	scripts/setup.sh windows
+	scripts/build-windows.sh
+
+test-wine:
+	scripts/setup.sh test
+	$(MAKE) --no-print-directory TESTING=ON build guest
+	USBWARP_LAB=ON scripts/build-windows.sh
+	tests/wine/run.sh
 
 test-debug:
 	scripts/setup.sh all

@@ -29,14 +29,20 @@ packages()
 		check  libclang-rt-14-dev    their run-time library; only recommended by clang
 		check  sparse                endian and lock annotations of the guest module
 		check  shellcheck            the scripts
-		check  gcc-mingw-w64-x86-64  the core must compile for the Windows kernel too
 		check  git                   tests that look at tracked files only
-		wine   mingw-w64-tools       import libraries from definition files (gendef)
+		win    cmake                 the build of the Windows host
+		win    make                  the same
+		win    clang                 the packaged drivers and programs
+		win    lld                   links them: control-flow guard, PDB
+		win    gcc-mingw-w64-x86-64  headers and libraries of Windows, and a second compiler
+		win    mingw-w64-tools       import libraries from definition files (gendef)
+		win    python3               the catalog and the installer's tables
+		win    openssl               a key for test signatures
+		win    osslsigncode          signs and verifies
+		win    wixl                  the Windows installer
+		win    msitools              looks into that installer
 		wine   wine64                executes the Windows side
 		wine   wine64-tools          winedump, to look at what was built
-		wine   osslsigncode          test signatures
-		wine   wixl                  the Windows installer
-		wine   msitools              looks into that installer
 		debug  flex                  the debug kernel's configuration language
 		debug  bison                 the same
 		debug  bc                    the debug kernel's time constants
@@ -49,9 +55,10 @@ groups_of()
 {
 	case $1 in
 	demo) echo build vm ;;
-	test) echo build vm check ;;
-	all) echo build vm check wine debug ;;
-	*) die "usage: setup.sh [--print] [demo|test|all]" ;;
+	windows) echo win ;;
+	test) echo build vm check win wine ;;
+	all) echo build vm check win wine debug ;;
+	*) die "usage: setup.sh [--print] [demo|windows|test|all]" ;;
 	esac
 }
 
