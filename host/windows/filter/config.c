@@ -178,6 +178,7 @@ static void add_pipe(struct uw_filter *f, const struct uw_endpoint *e, USBD_PIPE
 	pipe->e = *e;
 	uw_cut_rules(&pipe->stream.rules, f->peer.dev.speed, e->interval, e->service, e->address & 0x80);
 	pipe->stream.known = pipe->stream.pad = false;
+	pipe->stream.origin = pipe->stream.position;
 	pipe->handle = handle;
 	KeReleaseSpinLock(&f->lock, irql);
 }

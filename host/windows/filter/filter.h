@@ -2,7 +2,8 @@
 /*
  * UsbWarpFilter.sys: the function driver of one bound device, and its end of peer.h.
  *
- * One spin lock for each device guards all that verbs and completions share; no call leaves this driver with it held.
+ * One spin lock for each device guards all that verbs and completions share; no call leaves this driver with it held,
+ * but the owner's now.
  * What blocks (select, pipe and port reset, open, close, power) runs at PASSIVE_LEVEL, one at a time, behind the gate.
  */
 #ifndef UW_FILTER_H
@@ -46,6 +47,7 @@ struct uw_urb {
 	struct uw_cut cut;             /* isochronous: what of which submission is in it */
 	struct uw_iso_job *job[UW_CUT_PARTS];
 	uint32_t position;             /* frames since its stream began */
+	uint64_t limit;                /* the stream's end before it */
 	bool asap;
 };
 
@@ -64,8 +66,10 @@ struct uw_stream {
 	struct uw_list queue;          /* of jobs with packets that wait */
 	uint32_t frames;               /* with the stack */
 	uint32_t position;             /* where the next URB begins */
-	uint32_t base;                 /* the bus's number of frame 0, if known */
-	bool known;
+	uint32_t origin;               /* position from which on there are surely no gaps */
+	uint32_t base, base_at;        /* the bus's number of frame 0, as told by the URB at that position */
+	bool known;                    /* base is set */
+	uint64_t end;                  /* nanoseconds: what is with the stack takes until then at least; 0: who knows */
 	bool pumping;                  /* somebody cuts and sends; who comes meanwhile leaves it to him */
 	bool pad;                      /* the queue's end has waited long enough */
 	bool ticking;                  /* the timer is set, or its DPC runs */

@@ -78,6 +78,65 @@ static uint32_t look_ahead(struct uw_stream *s, struct uw_cut_source *source, st
 	return n;
 }
 
+static uint64_t now_of(struct uw_pipe *pipe)
+{
+	struct uw_device *dev = &pipe->f->peer.dev;
+
+	return dev->host->now(dev);
+}
+
+/* Where the next URB begins, nothing known of earlier ones tells. */
+static void lose_track(struct uw_stream *s)
+{
+	s->origin = s->position;
+	s->end = 0;
+}
+
+static bool is_known(const struct uw_stream *s)
+{
+	return s->known && uw_ahead(s->base_at, s->origin) >= 0;
+}
+
+static void plan_start(struct uw_urb *u)
+{
+	struct _URB_ISOCH_TRANSFER *iso = &u->urb->UrbIsochronousTransfer;
+	struct uw_stream *s = &u->pipe->stream;
+	uint64_t now = now_of(u->pipe);
+
+	if (!s->frames)
+		lose_track(s);
+	u->asap = !is_known(s);
+	u->position = s->position;
+	u->limit = s->end;
+	if (u->asap) {
+		iso->TransferFlags |= USBD_START_ISO_TRANSFER_ASAP;
+		s->end = (s->end > now ? s->end : now) + uw_cut_frames(&s->rules, u->cut.packets) * UW_MS;
+	} else {
+		iso->StartFrame = s->base + s->position;
+	}
+}
+
+/*
+ * An URB that starts as soon as possible follows on the one before it, if that one cannot have ended before the stack
+ * had this one: from the moment at which it was sent it takes at least as long as its frames. Else there may be a gap,
+ * and only this URB's own answer tells where it and those behind it are.
+ */
+static void send_planned(struct uw_pipe *pipe, struct uw_urb *u)
+{
+	uint32_t position = u->position;
+	uint64_t limit = u->limit;
+	bool asap = u->asap;
+	KIRQL irql;
+
+	uw_urb_send(u);
+	if (!asap)
+		return;
+	KeAcquireSpinLock(&pipe->f->lock, &irql);
+	if (now_of(pipe) >= limit && uw_ahead(position, pipe->stream.origin) > 0)
+		pipe->stream.origin = position;
+	KeReleaseSpinLock(&pipe->f->lock, irql);
+}
+
 static void begin_iso(struct uw_urb *u, uint32_t bytes)
 {
 	struct _URB_ISOCH_TRANSFER *iso = &u->urb->UrbIsochronousTransfer;
@@ -96,16 +155,7 @@ static void begin_iso(struct uw_urb *u, uint32_t bytes)
 		iso->TransferBuffer = u->bounce;
 	else
 		iso->TransferBufferMDL = bytes ? u->mdl : NULL;
-	if (!s->frames) {
-		s->known = false;
-		s->position = 0;
-	}
-	u->asap = !s->known;
-	u->position = s->position;
-	if (u->asap)
-		iso->TransferFlags |= USBD_START_ISO_TRANSFER_ASAP;
-	else
-		iso->StartFrame = s->base + s->position;
+	plan_start(u);
 }
 
 /* The URB's packets are the stack's from here on. */
@@ -231,7 +281,7 @@ void uw_iso_pump(struct uw_pipe *pipe)
 		if (u && u->cut.copy && !s->rules.in)
 			copy_out(u);
 		if (u)
-			uw_urb_send(u);
+			send_planned(pipe, u);
 		else
 			uw_usb_answer(pipe->f, failed, failed->status);
 		KeAcquireSpinLock(&pipe->f->lock, &irql);
@@ -272,11 +322,12 @@ static void follow_clock(struct uw_urb *u, uint32_t whole)
 	struct uw_stream *s = &u->pipe->stream;
 
 	s->frames -= uw_cut_frames(&s->rules, u->cut.packets);
-	if (u->asap && whole == UW_ST_OK) {
+	if (whole != UW_ST_OK) {
+		lose_track(s);
+	} else if (u->asap && uw_ahead(u->position, s->origin) >= 0) {
 		s->base = u->urb->UrbIsochronousTransfer.StartFrame - u->position;
+		s->base_at = u->position;
 		s->known = true;
-	} else if (whole != UW_ST_OK) {
-		s->known = false;
 	}
 }
 

@@ -46,7 +46,7 @@ static const char *enumerate_once(struct link *l)
 	total = (uint32_t)(d[2] | d[3] << 8);
 	CHECK_IS(uwc_control(l, 0x80, 6, 0x0200, 0, 4096, &actual), UW_ST_OK);
 	CHECK_IS(actual, total); /* a short answer is an answer */
-	CHECK_IS(uwc_control(l, 0x80, 6, 0x0f00, 7, 64, &actual), UW_ST_STALL);
+	CHECK_IS(uwc_control(l, 0x80, 6, 0x7f00, 7, 64, &actual), UW_ST_STALL);
 	CHECK_IS(uwc_control(l, 0x80, 8, 0, 0, 1, &actual), UW_ST_OK);
 	CHECK_IS(d[0], 0);
 	uwc_close(l);

@@ -18,11 +18,11 @@ static struct link *link_of(struct uw_device *dev) { return dev->owner; }
 
 static uint64_t now(struct uw_device *dev)
 {
-	LARGE_INTEGER time;
+	LARGE_INTEGER frequency, ticks = KeQueryPerformanceCounter(&frequency);
+	uint64_t f = (uint64_t)frequency.QuadPart, t = (uint64_t)ticks.QuadPart;
 
 	(void)dev;
-	KeQuerySystemTime(&time);
-	return (uint64_t)time.QuadPart * 100;
+	return t / f * 1000000000u + t % f * 1000000000u / f;
 }
 
 static void arm(struct uw_device *dev, uint64_t when)
@@ -224,7 +224,8 @@ static void call(struct link *l, struct uw_transfer_io *io, bool cancel)
 		[UW_VERB_SUBMIT] = ops->submit, [UW_VERB_RESET] = ops->reset,
 		[UW_VERB_SET_CONFIGURATION] = ops->set_configuration, [UW_VERB_SET_INTERFACE] = ops->set_interface,
 		[UW_VERB_CLEAR_HALT] = ops->clear_halt, [UW_VERB_ALLOC_STREAMS] = ops->alloc_streams,
-		[UW_VERB_FREE_STREAMS] = ops->free_streams, [UW_VERB_SUSPEND] = ops->suspend, [UW_VERB_RESUME] = ops->resume,
+		[UW_VERB_FREE_STREAMS] = ops->free_streams, [UW_VERB_SUSPEND] = ops->suspend,
+		[UW_VERB_RESUME] = ops->resume,
 	};
 	KIRQL irql = PASSIVE_LEVEL;
 

@@ -1,0 +1,264 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""UsbWarpFilter.sys above the virtual USB bus, with a kernel client (tests/wine/client) in the place of UsbWarp.sys.
+
+    test_filter.py [CASE...]     USBWARP_WINDOWS: where the binaries are
+
+Each request of the client is counted: one answered twice, or not at all, or after close, is a violation like any other.
+"""
+import os
+import re
+import subprocess
+import sys
+import time
+import traceback
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, HERE)
+import lab  # noqa: E402
+
+BUILD = os.environ.get("USBWARP_WINDOWS", os.path.join(os.path.dirname(os.path.dirname(HERE)), "build", "windows-clang"))
+MODES = (("inline",), ("dpc",), ("delay", "0"), ("delay", "3"))
+CASES = []
+
+
+def case(function):
+    CASES.append(function)
+    return function
+
+
+def equal(got, want, what):
+    if got != want:
+        raise AssertionError(f"{what}: got {got!r}, want {want!r}")
+
+
+class Stack:
+    """Bus, one model zero, its driver, the client. Leaving it unloads all, which the kernel looks at."""
+
+    def __init__(self, model="zero:speed=high,pattern=1,serial=Z1"):
+        self.wine = lab.Prefix(BUILD)
+        self.model = model
+
+    def __enter__(self):
+        self.wine.__enter__()
+        try:
+            self.bus("install", self.wine.put(os.path.join(BUILD, "uwbus.sys"), "system32/drivers", [lab.KERNEL]))
+            self.wine.driver(os.path.join(BUILD, "UsbWarpFilter.sys"))
+            self.wine.start(self.wine.driver(os.path.join(BUILD, "uwclient.sys")))
+            self.ident = self.plug(self.model)
+        except BaseException:
+            self.wine.close(check=False)
+            raise
+        return self
+
+    def __exit__(self, kind, value, trace):
+        if not kind:
+            self.wine.stop("uwclient")
+            self.bus("remove-bus")
+        self.wine.__exit__(kind, value, trace)
+
+    def bus(self, *words, check=True):
+        return self.wine.run(os.path.join(BUILD, "busctl.exe"), *words, check=check).stdout
+
+    def plug(self, model):
+        ident = self.bus("plug", model).split()[1]
+        self.bus("bind-service", ident, "UsbWarpFilter")
+        return ident
+
+    def client(self, *words, check=True, timeout=120):
+        done = self.wine.run(os.path.join(BUILD, "clientctl.exe"), *words, check=False, timeout=timeout)
+        if check and done.returncode:
+            raise AssertionError(done.stdout + done.stderr)
+        return done.stdout
+
+    def begin(self, *words):
+        """Starts a script that says when it is ready for what is to be done to it."""
+        before = self.wine.log().count("uwclient: ready")
+        client = self.wine.spawn(os.path.join(BUILD, "clientctl.exe"), *words, stdout=subprocess.PIPE)
+        deadline = time.monotonic() + 20
+        while self.wine.log().count("uwclient: ready") == before:
+            if time.monotonic() > deadline or client.poll() is not None:
+                raise AssertionError(client.communicate(timeout=60)[0].decode())
+            time.sleep(0.02)
+        return client
+
+    @staticmethod
+    def end(client):
+        out = client.communicate(timeout=60)[0].decode()
+        if client.returncode:
+            raise AssertionError(out)
+
+
+BASIC = ("connect", "enumerate", "configure", "bulk", "queue", "empty-packet", "control", "halt", "clear-busy", "reset")
+
+
+@case
+def every_verb():
+    """Enumeration, configurations, all kinds of transfers, however the bus completes and wherever verbs are called."""
+    with Stack() as s:
+        for mode in MODES:
+            s.bus("mode", *mode)
+            for script in BASIC:
+                s.client(script, 2, 1)
+                s.client(script, 1, 2, "raised")
+
+
+@case
+def every_speed():
+    for speed in ("full", "super"):
+        with Stack(f"zero:speed={speed},pattern=1,serial=Z1") as s:
+            for script in BASIC + ("iso", "iso-odd", "cancel-idle", "storm"):
+                s.client(script)
+
+
+@case
+def isochronous():
+    """Streams without and with gaps, as fast as the bus takes them and at their own pace."""
+    for paced in ("", "paced,"):
+        with Stack(f"zero:speed=high,{paced}pattern=1,serial=Z1") as s:
+            for mode in MODES:
+                s.bus("mode", *mode)
+                s.client("iso", 1, 3)
+                s.client("iso-odd", 1, 3, "raised")
+
+
+@case
+def cancel():
+    """Cancelled in every state, by a bus that hears of it at once or late."""
+    with Stack("zero:speed=high,paced,pattern=1,serial=Z1") as s:
+        for mode in MODES:
+            for late in ("0", "30"):
+                s.bus("mode", *mode)
+                s.bus("ignore-cancel", "1", late)
+                s.client("cancel-idle", 2)
+                s.client("storm", 1, 5)
+                s.client("storm", 1, 6, "raised")
+
+
+@case
+def close_under_load():
+    with Stack("zero:speed=high,paced,pattern=1,serial=Z1") as s:
+        for mode in MODES:
+            for late in ("0", "30"):
+                s.bus("mode", *mode)
+                s.bus("ignore-cancel", "1", late)
+                s.client("close", 8, 3)
+                s.client("close", 8, 4, "raised")
+
+
+@case
+def surprise_removal():
+    """The plug is pulled; the client hears of it once, all is answered, and the next device is as good."""
+    with Stack("zero:speed=high,paced,pattern=1,serial=Z1") as s:
+        for mode in MODES:
+            s.bus("mode", *mode)
+            for script in ("unplug", "unplug-idle"):
+                client = s.begin(script)
+                s.bus("unplug", "1")
+                s.end(client)
+                s.bus("wait", "1", "absent")
+                s.plug("zero:speed=high,paced,pattern=1,serial=Z1")
+                s.client("enumerate")
+
+
+@case
+def sleep():
+    """S3 and back: transfers end once, the configuration is there again, the owner is told."""
+    with Stack() as s:
+        for mode in MODES:
+            s.bus("mode", *mode)
+            client = s.begin("sleep")
+            s.wine.control("sleep")
+            s.wine.control("resume")
+            s.end(client)
+        s.wine.control("sleep")
+        s.wine.control("resume")
+        s.client("enumerate")
+
+
+@case
+def asked_to_leave():
+    """Query, cancel, stop, remove and setup; not while somebody has the device."""
+    with Stack() as s:
+        for words in (("query-remove", "cancel-remove"), ("query-stop", "cancel-stop"), ("query-stop", "stop", "start")):
+            for word in words:
+                s.wine.control(f"{word} {s.ident}")
+            s.client("enumerate")
+        client = s.begin("sleep")
+        for word in ("query-remove", "query-stop"):
+            try:
+                s.wine.control(f"{word} {s.ident}")
+            except lab.Failed as refused:
+                equal("0x80000011" in str(refused), True, str(refused))
+            else:
+                raise AssertionError(f"{word} was granted")
+        s.wine.control("sleep")
+        s.wine.control("resume")
+        s.end(client)
+        s.client("enumerate")
+        s.wine.control(f"query-remove {s.ident}")
+        s.wine.control(f"remove {s.ident}")
+        equal("FAIL" in s.client("enumerate", check=False), True, "a removed device cannot be used")
+        s.wine.control(f"setup {s.ident}")
+        s.client("enumerate")
+
+
+@case
+def failing_bus():
+    """What the bus fails comes back as an answer; a bus without memory is survived."""
+    with Stack() as s:
+        for status in ("0xc0000011", "0xc0000004", "0x80000800", "0xc0007000"):
+            for n in (1, 2, 3, 5, 8, 13):
+                s.bus("fail", "1", str(n), status)
+                s.client("queue", 1, n, check=False)
+                s.bus("fail", "1", "0", "0")
+                if status == "0xc0007000":
+                    s.bus("cycle", "1")
+                    s.bus("wait", "1", "started")
+            s.client("enumerate")
+        s.bus("full", "1", "1")
+        s.client("bulk", check=False)
+        s.bus("full", "1", "0")
+        s.client("bulk")
+
+
+@case
+def failing_memory():
+    """Each allocation fails once: every request is answered all the same, and nothing is left behind."""
+    with Stack() as s:
+        for script in ("enumerate", "configure", "queue", "iso", "reset"):
+            n = 1
+            while True:
+                s.wine.control(f"fault pool,mdl,irp,work {n} 0 UsbWarpFilter")
+                s.client(script, check=False)
+                failed = int(re.search(r"failed=(\d+)", s.wine.control("counts")[0]).group(1))
+                s.wine.control("fault off")
+                if not failed:
+                    break
+                n += 1 if n < 20 else 7
+            equal(n > 1, True, f"something of {script} can fail")
+            s.client(script)
+
+
+def run(function):
+    start = time.monotonic()
+    try:
+        function()
+    except Exception:  # KeyboardInterrupt ends the run instead
+        print(f"FAIL {function.__name__}", flush=True)
+        traceback.print_exc(file=sys.stdout)
+        return False
+    print(f"ok   {function.__name__} ({time.monotonic() - start:.1f} s)", flush=True)
+    return True
+
+
+def main():
+    names = sys.argv[1:]
+    chosen = [f for f in CASES if not names or any(n in f.__name__ for n in names)]
+    failed = len(chosen) - sum(run(f) for f in chosen)
+    print(f"{len(chosen) - failed} passed, {failed} failed", flush=True)
+    sys.exit(1 if failed or not chosen else 0)
+
+
+if __name__ == "__main__":
+    main()
