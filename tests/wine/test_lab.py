@@ -13,6 +13,10 @@ import time
 import lab
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+KERNEL = ROOT / "tests" / "wine" / "kernel"
+sys.path.insert(0, str(KERNEL))
+import check_imports  # noqa: E402
+import gen  # noqa: E402
 
 # What each of PROBE_SIN's numbers must be reported as, in the order of probe.h.
 SINS = [
@@ -26,9 +30,11 @@ SINS = [
     r"UWLAB: rundown protection \w+ released too often",
     r"UWLAB: IRQL 0 before, 2 after uwprobe\.sys",
     r"UWLAB: pool: 13 bytes, tag Prpb, left behind; allocated by uwprobe\.sys",
+    r"UWLAB: remove lock \w+ released with tag \w+, which nobody took, by uwprobe\.sys",
+    r"UWLAB: uwprobe\.sys\+\w+, function 14\.\d+, returned 0x103 and had not marked the request pending",
 ]
 AFTERMATH = [r"UWLAB: KeReleaseSpinLock of \w+ at IRQL 0", r"UWLAB: .* leaves 1 blocks of 13 bytes behind"]
-SIN_LEAK, SIN_POOL_FAILS = 9, 10
+SIN_LEAK, SIN_POOL_FAILS = 9, 12
 
 
 class Test:
@@ -124,6 +130,15 @@ class Test:
         for pattern in AFTERMATH:
             self.wine.expect(pattern)
 
+    def imports(self, build):
+        """The probe's imports are reviewed; without one line of the list it is refused."""
+        calls, wine = gen.read_calls(str(KERNEL / "calls.list")), gen.exports(check_imports.NTOSKRNL)
+        probe = build / "uwprobe.sys"
+        self.check("imports", not list(check_imports.judge(probe, calls, wine)))
+        del calls["KeInsertQueueDpc"]
+        self.check("an import that is not listed", [line.split(":")[0] for line in check_imports.judge(probe, calls, wine)]
+                   == ["KeInsertQueueDpc"])
+
     def end(self):
         holder = self.wine.spawn(self.tool, "hold", "3000")
         self.check("opened", self.says("probe: control create", len(self.wine.log()) - 1))
@@ -140,6 +155,7 @@ def main():
     build = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else default)
     with lab.Prefix(build) as wine:
         test = Test(wine, build)
+        test.imports(build)
         wine.driver(build / "uwprobe.sys")
         wine.root_device("UWPROBE", "uwprobe")
         for step in (test.basics, test.files, test.devices, test.faults, test.sins, test.end):

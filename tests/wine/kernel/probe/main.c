@@ -87,6 +87,10 @@ static NTSTATUS NTAPI on_control(PDEVICE_OBJECT device, PIRP irp)
 		IoCsqInsertIrp(&queue, irp, NULL);
 		return STATUS_PENDING;
 	case PROBE_SIN:
+		if (size == 4 && *(const uint32_t *)in == SIN_PENDING) {
+			complete(irp, STATUS_SUCCESS);
+			return STATUS_PENDING;          /* and was not marked so */
+		}
 		return complete(irp, size == 4 ? probe_sin(*(const uint32_t *)in, device) : STATUS_INVALID_BUFFER_SIZE);
 	case PROBE_NOTIFY:
 		return complete(irp, probe_notify(device->DriverObject));

@@ -61,6 +61,7 @@ NTSTATUS probe_sin(uint32_t n, DEVICE_OBJECT *device)
 {
 	static KSPIN_LOCK lock;
 	EX_RUNDOWN_REF rundown;
+	IO_REMOVE_LOCK remove;
 	KIRQL irql;
 	PVOID memory;
 
@@ -74,6 +75,11 @@ NTSTATUS probe_sin(uint32_t n, DEVICE_OBJECT *device)
 	case SIN_MDL:
 	case SIN_LEAK:
 		memory_sins(n);
+		return STATUS_SUCCESS;
+	case SIN_REMOVE_LOCK:
+		IoInitializeRemoveLock(&remove, TAG, 0, 0);
+		IoAcquireRemoveLock(&remove, &irql);
+		IoReleaseRemoveLock(&remove, &memory);
 		return STATUS_SUCCESS;
 	case SIN_RELEASE:
 		KeReleaseSpinLock(&lock, PASSIVE_LEVEL);
