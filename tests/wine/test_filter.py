@@ -17,7 +17,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 import lab  # noqa: E402
 
-BUILD = os.environ.get("USBWARP_WINDOWS", os.path.join(os.path.dirname(os.path.dirname(HERE)), "build", "windows-clang"))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+BUILD = os.environ.get("USBWARP_WINDOWS", os.path.join(ROOT, "build", "windows-clang"))
 MODES = (("inline",), ("dpc",), ("delay", "0"), ("delay", "3"))
 CASES = []
 
@@ -180,7 +181,8 @@ def sleep():
 def asked_to_leave():
     """Query, cancel, stop, remove and setup; not while somebody has the device."""
     with Stack() as s:
-        for words in (("query-remove", "cancel-remove"), ("query-stop", "cancel-stop"), ("query-stop", "stop", "start")):
+        for words in (("query-remove", "cancel-remove"), ("query-stop", "cancel-stop"),
+                      ("query-stop", "stop", "start")):
             for word in words:
                 s.wine.control(f"{word} {s.ident}")
             s.client("enumerate")

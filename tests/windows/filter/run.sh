@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
-# Builds and runs the tests of UsbWarpFilter.sys that need no Windows. Argument: a build directory, else a temporary one.
+# Builds and runs the tests of UsbWarpFilter.sys that need no Windows. Argument: a build directory, else one of its own.
 set -eu
 
 here=$(CDPATH='' cd -- "$(dirname "$0")" && pwd)
