@@ -20,7 +20,9 @@ target_compile_options(usbwarp_driver_flags INTERFACE
 target_compile_definitions(usbwarp_driver_flags INTERFACE
   __INTRINSIC_DEFINED_InterlockedBitTestAndSet __INTRINSIC_DEFINED_InterlockedBitTestAndReset)
 if(CMAKE_C_COMPILER_ID STREQUAL Clang)
-  target_compile_options(usbwarp_driver_flags INTERFACE -gcodeview -fms-extensions -Xclang -cfguard)
+  # Freestanding, clang leaves out the unwind tables that Windows needs of each function on x64.
+  target_compile_options(usbwarp_driver_flags INTERFACE
+    -gcodeview -fms-extensions -Xclang -cfguard -fasynchronous-unwind-tables)
 endif()
 
 function(uw_driver name)
