@@ -5,6 +5,7 @@
     test_driver.py [CASE...]        USBWARP_WINDOWS: where the binaries are
 """
 import os
+import re
 import subprocess
 import sys
 import time
@@ -280,14 +281,19 @@ def driver_unloaded_below_a_device():
 # ---- when Windows refuses ----
 
 
+def failed(h):
+    """Calls that have failed as planned."""
+    return int(re.search(r" failed=(\d+) ", h.wine.control("counts")[0]).group(1))
+
+
 def failures(h, words, limit):
     """Lets each call of the driver's that may fail do so, one a run, until a run has none left to fail."""
     for number in range(1, limit):
-        h.wine.control(f"fault all {number} 0 {DRIVER}")
+        h.wine.control(f"fault all {number} 0 {DRIVER}.sys")
         h.wine.run(*words, check=False, timeout=60)
-        failed = [line for line in h.wine.control("counts") if line.startswith("failed=")]
+        none_left = failed(h) == 0
         h.wine.control("fault off")
-        if failed == ["failed=0"]:
+        if none_left:
             return number - 1
     raise AssertionError(f"after {limit} failures there are still more")
 
@@ -301,20 +307,31 @@ def every_call_of_a_session_fails_once():
 
 
 @case
+def every_call_with_a_device_fails_once():
+    with Host(bus=True) as h:
+        count = failures(h, ["ntguest.exe", "device", "vm", "first", 3], 80)
+        assert count >= 8, count
+        h.wait_devices(1, port=0)
+        h.guest("device", "vm", "first", 3)
+
+
+@case
 def every_call_of_a_start_fails_once():
-    with Host() as h:
-        for number in range(1, 40):
-            h.wine.stop(DRIVER)
-            h.wine.control(f"fault all {number} 0 {DRIVER}")
+    """The bus keeps the process, and with it the plan, alive while the driver is not loaded."""
+    with Host(bus=True) as h:
+        for number in range(1, 60):
+            if h.wine.state(DRIVER) == "RUNNING":
+                h.wine.stop(DRIVER)
+            h.wine.control(f"fault all {number} 0 {DRIVER}.sys")
             h.wine.start(DRIVER, check=False)
-            counts = h.wine.control("counts")
+            time.sleep(0.2)  # the device is connected to by a work item
+            none_left = failed(h) == 0
             h.wine.control("fault off")
-            if "failed=0" in counts:
+            if none_left:
                 break
-            if h.wine.state(DRIVER) != "RUNNING":
-                h.wine.start(DRIVER)
-        assert number > 3, number
-        h.guest("run", "vm")
+        assert 8 <= number < 59, number
+        h.wait_devices(1)
+        h.guest("device", "vm", "first", 3)
 
 
 def run(function):

@@ -4,12 +4,12 @@
 
 NTSTATUS uw_probe_and_lock(MDL *mdl)
 {
-	NTSTATUS status = STATUS_SUCCESS;
+	volatile NTSTATUS status = STATUS_SUCCESS;
 
+	/* The code is taken in the filter, which is sure to see it; it always asks for the handler. */
 	__try {
 		MmProbeAndLockPages(mdl, KernelMode, IoModifyAccess);
-	} __except (1) { /* EXCEPTION_EXECUTE_HANDLER */
-		status = (NTSTATUS)__exception_code();
+	} __except (status = (NTSTATUS)__exception_code(), 1) {
 	}
 	return status;
 }

@@ -255,6 +255,11 @@ static void bad_handles(struct vm *vm, const struct uw_nt_open *good)
 	o = *good, o.section = (uintptr_t)small;
 	bad_open(vm, "open: small section", o, STATUS_INVALID_PARAMETER);
 	CloseHandle(small);
+	/* Pages that are not there: locking them raises, and here is where that would be noticed. */
+	small = CreateFileMappingA(INVALID_HANDLE_VALUE, NULL, PAGE_READWRITE | SEC_RESERVE, 0, UW_REGION_MIN, NULL);
+	o = *good, o.section = (uintptr_t)small;
+	bad_open(vm, "open: reserved section", o, STATUS_ACCESS_VIOLATION);
+	CloseHandle(small);
 	CloseHandle(mutex);
 }
 
