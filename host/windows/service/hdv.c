@@ -173,7 +173,8 @@ static void settle(struct uw_hdv *h, DWORD patience)
 	uint32_t generation = ++h->wanted;
 
 	WakeAllConditionVariable(&h->changed);
-	while (uw_ahead(generation, h->done) > 0)
+	/* On closing the mapper undoes everything by itself, and may be gone already. */
+	while (!h->closing && uw_ahead(generation, h->done) > 0)
 		if (!SleepConditionVariableSRW(&h->settled, &h->lock, patience, 0))
 			break;
 }
@@ -270,9 +271,13 @@ static HRESULT CALLBACK on_details(void *context, struct uw_hdv_id *id, UINT32 b
 static HRESULT CALLBACK on_start(void *context)
 {
 	struct uw_hdv *h = context;
+	bool latched;
 
 	AcquireSRWLockExclusive(&h->lock);
+	/* The session's first kick may have come before; one interrupt too many costs a look, one too few half a minute. */
+	latched = h->pci.latched;
 	uw_pci_init(&h->pci, h->parts.size, h->parts.wide);
+	h->pci.latched = latched;
 	h->started = true;
 	settle(h, SETTLE);
 	ReleaseSRWLockExclusive(&h->lock);
