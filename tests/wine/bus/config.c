@@ -137,12 +137,14 @@ static const uint8_t *check_entry(const struct uw_vdev *dev, const USBD_INTERFAC
 	uint32_t i;
 
 	if (room < fixed || info->Length < fixed || info->Length > room) {
-		uw_refused("an interface of %u bytes where the URB has %u left", room < 2 ? 0 : info->Length, (unsigned int)room);
+		uw_refused("an interface of %u bytes where the URB has %u left", room < 2 ? 0 : info->Length,
+			   (unsigned int)room);
 		return NULL;
 	}
 	itf = find_interface(dev->config, info->InterfaceNumber, info->AlternateSetting);
 	if (!itf) {
-		uw_refused("interface %u, alternate setting %u: there is none", info->InterfaceNumber, info->AlternateSetting);
+		uw_refused("interface %u, alternate setting %u: there is none", info->InterfaceNumber,
+			   info->AlternateSetting);
 		return NULL;
 	}
 	if (info->Length < fixed + itf[4] * sizeof(USBD_PIPE_INFORMATION)) {
@@ -213,7 +215,8 @@ static USBD_STATUS open_config(struct uw_vdev *dev, URB *urb)
 
 	for (i = 0; i < dev->config[4]; i++, info = entry_after(info)) {
 		if (info->AlternateSetting) {
-			status = uw_engine_verb(dev, UW_VERB_SET_INTERFACE, info->InterfaceNumber, info->AlternateSetting);
+			status = uw_engine_verb(dev, UW_VERB_SET_INTERFACE, info->InterfaceNumber,
+						info->AlternateSetting);
 			if (status != USBD_STATUS_SUCCESS)
 				return status;
 		}

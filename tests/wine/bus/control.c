@@ -120,7 +120,8 @@ static USBD_STATUS fixed(struct uw_xfer *x, const struct request *r, uint32_t in
 	uint32_t given = x->urb->UrbControlTransfer.TransferBufferLength;
 
 	if (given != length) {
-		uw_refused("URB function %04x with %u bytes, not %u", r->function, (unsigned int)given, (unsigned int)length);
+		uw_refused("URB function %04x with %u bytes, not %u", r->function, (unsigned int)given,
+			   (unsigned int)length);
 		return USBD_STATUS_INVALID_PARAMETER;
 	}
 	setup(x, r->type, r->request, 0, index, length);
@@ -132,10 +133,11 @@ static USBD_STATUS given(struct uw_xfer *x, const struct request *r)
 	const struct _URB_CONTROL_VENDOR_OR_CLASS_REQUEST *u = &x->urb->UrbControlVendorClassRequest;
 	uint32_t in = u->TransferFlags & USBD_TRANSFER_DIRECTION ? 0x80 : 0;
 
-	if (u->TransferFlags & ~(ULONG)(USBD_TRANSFER_DIRECTION | USBD_SHORT_TRANSFER_OK) || u->RequestTypeReservedBits & 0xe0 ||
-	    u->TransferBufferLength > 65535) {
+	if (u->TransferFlags & ~(ULONG)(USBD_TRANSFER_DIRECTION | USBD_SHORT_TRANSFER_OK) ||
+	    u->RequestTypeReservedBits & 0xe0 || u->TransferBufferLength > 65535) {
 		uw_refused("URB function %04x with flags %x, reserved bits %x, %u bytes", r->function,
-			   (unsigned int)u->TransferFlags, u->RequestTypeReservedBits, (unsigned int)u->TransferBufferLength);
+			   (unsigned int)u->TransferFlags, u->RequestTypeReservedBits,
+			   (unsigned int)u->TransferBufferLength);
 		return USBD_STATUS_INVALID_PARAMETER;
 	}
 	setup(x, in | r->type, u->Request, u->Value, u->Index, u->TransferBufferLength);
@@ -151,7 +153,8 @@ static USBD_STATUS descriptor(struct uw_xfer *x, const struct request *r)
 		uw_refused("a descriptor of %u bytes", (unsigned int)u->TransferBufferLength);
 		return USBD_STATUS_INVALID_PARAMETER;
 	}
-	setup(x, r->type, r->request, (uint32_t)u->DescriptorType << 8 | u->Index, u->LanguageId, u->TransferBufferLength);
+	setup(x, r->type, r->request, (uint32_t)u->DescriptorType << 8 | u->Index, u->LanguageId,
+	      u->TransferBufferLength);
 	return USBD_STATUS_SUCCESS;
 }
 

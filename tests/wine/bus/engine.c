@@ -147,7 +147,8 @@ static USBD_STATUS reset_pipe(struct uw_xfer *x)
 	USBD_STATUS status = USBD_STATUS_SUCCESS;
 
 	if (function != URB_FUNCTION_SYNC_CLEAR_STALL && x->pipe->pending) {
-		uw_refused("reset of pipe %02x with %u transfers in it", x->pipe->address, (unsigned int)x->pipe->pending);
+		uw_refused("reset of pipe %02x with %u transfers in it", x->pipe->address,
+			   (unsigned int)x->pipe->pending);
 		return USBD_STATUS_ERROR_BUSY;
 	}
 	if (function != URB_FUNCTION_SYNC_RESET_PIPE && x->pipe->type != UW_ISOCH)

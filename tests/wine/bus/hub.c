@@ -182,7 +182,8 @@ NTSTATUS uw_pdo_internal(DEVICE_OBJECT *pdo, IRP *irp, IO_STACK_LOCATION *at)
 
 	irp->IoStatus.Information = 0;
 	if (!enter(dev, &removed)) {
-		uw_refused("request %x after REMOVE_DEVICE", (unsigned int)at->Parameters.DeviceIoControl.IoControlCode);
+		uw_refused("request %x after REMOVE_DEVICE",
+			   (unsigned int)at->Parameters.DeviceIoControl.IoControlCode);
 		return end(irp, STATUS_NO_SUCH_DEVICE);
 	}
 	status = act(dev, irp, at);

@@ -105,7 +105,8 @@ static NTSTATUS add_device(DRIVER_OBJECT *driver, DEVICE_OBJECT *root)
 
 	if (uw_bus.fdo)
 		return STATUS_DEVICE_ALREADY_ATTACHED;
-	status = IoCreateDevice(driver, sizeof(*ext), NULL, FILE_DEVICE_BUS_EXTENDER, FILE_DEVICE_SECURE_OPEN, FALSE, &fdo);
+	status = IoCreateDevice(driver, sizeof(*ext), NULL, FILE_DEVICE_BUS_EXTENDER, FILE_DEVICE_SECURE_OPEN, FALSE,
+				&fdo);
 	if (!NT_SUCCESS(status))
 		return status;
 	ext = fdo->DeviceExtension;

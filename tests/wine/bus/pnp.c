@@ -270,8 +270,8 @@ NTSTATUS uw_pdo_interface(struct uw_vdev *dev, IO_STACK_LOCATION *at)
 	};
 	uint16_t version = at->Parameters.QueryInterface.Version;
 
-	if (RtlCompareMemory(at->Parameters.QueryInterface.InterfaceType, &USB_BUS_INTERFACE_USBDI_GUID, sizeof(GUID)) !=
-	    sizeof(GUID))
+	if (RtlCompareMemory(at->Parameters.QueryInterface.InterfaceType, &USB_BUS_INTERFACE_USBDI_GUID,
+			     sizeof(GUID)) != sizeof(GUID))
 		return STATUS_NOT_SUPPORTED;
 	if (version >= UW_COUNT_OF(sizes) || at->Parameters.QueryInterface.Size < sizes[version])
 		return STATUS_NOT_SUPPORTED;

@@ -153,7 +153,8 @@ void uw_test_raw(struct uw_test *t, uint32_t type, uint32_t request, uint32_t va
 	};
 
 	header(t, URB_FUNCTION_CONTROL_TRANSFER_EX, sizeof(*u));
-	u->TransferFlags = USBD_DEFAULT_PIPE_TRANSFER | (type >> 7 ? USBD_TRANSFER_DIRECTION_IN | USBD_SHORT_TRANSFER_OK : 0);
+	u->TransferFlags =
+		USBD_DEFAULT_PIPE_TRANSFER | (type >> 7 ? USBD_TRANSFER_DIRECTION_IN | USBD_SHORT_TRANSFER_OK : 0);
 	u->TransferBufferLength = length;
 	u->TransferBuffer = length ? t->data : NULL;
 	uw_copy(u->SetupPacket, setup, sizeof(setup));
@@ -212,8 +213,8 @@ void uw_test_pipes(struct uw_test *t, const USBD_INTERFACE_INFORMATION *info)
 static NTSTATUS make_pdo(struct uw_test *t)
 {
 	struct uw_extension *ext;
-	NTSTATUS status = IoCreateDevice(uw_bus.driver, sizeof(*ext), NULL, FILE_DEVICE_UNKNOWN, FILE_DEVICE_SECURE_OPEN,
-					 FALSE, &t->pdo);
+	NTSTATUS status = IoCreateDevice(uw_bus.driver, sizeof(*ext), NULL, FILE_DEVICE_UNKNOWN,
+					 FILE_DEVICE_SECURE_OPEN, FALSE, &t->pdo);
 
 	if (!NT_SUCCESS(status))
 		return status;
@@ -254,8 +255,10 @@ static void end(struct uw_test *t)
 	t->dev->removed = true;
 	uw_unlock(irql);
 	uw_test_case(t, "a URB after REMOVE_DEVICE",
-		     uw_test_control(t, IOCTL_INTERNAL_USB_SUBMIT_URB, t->urb, t->pdo->StackSize) == STATUS_NO_SUCH_DEVICE &&
-			     uw_bus.refused - t->refused == 1, 0);
+		     uw_test_control(t, IOCTL_INTERNAL_USB_SUBMIT_URB, t->urb, t->pdo->StackSize) ==
+				     STATUS_NO_SUCH_DEVICE &&
+			     uw_bus.refused - t->refused == 1,
+		     0);
 	IoDeleteDevice(t->pdo);
 	uw_port_unhide(t->dev);
 }

@@ -2,6 +2,8 @@
 /* The self-test's URBs, but for the isochronous ones. */
 #include "selftest.h"
 
+#include <usbbusif.h>
+
 #define INVALID USBD_STATUS_INVALID_PARAMETER
 #define NO_PIPE USBD_STATUS_INVALID_PIPE_HANDLE
 #define TO_HOST USBD_TRANSFER_DIRECTION_IN
@@ -215,7 +217,8 @@ static void configurations(struct uw_test *t)
 	uw_test_select_config(t);
 	uw_test_good(t, "select configuration");
 	t->handle = config(t)->ConfigurationHandle;
-	uw_test_case(t, "its pipes", config(t)->Interface.NumberOfPipes == 2 && t->handle, config(t)->Interface.NumberOfPipes);
+	uw_test_case(t, "its pipes", config(t)->Interface.NumberOfPipes == 2 && t->handle,
+		     config(t)->Interface.NumberOfPipes);
 	uw_test_pipes(t, &config(t)->Interface);
 }
 
@@ -238,7 +241,8 @@ static void interfaces(struct uw_test *t)
 	uw_test_select_interface(t, 1, 6);
 	uw_test_good(t, "select interface");
 	uw_test_pipes(t, &t->urb->UrbSelectInterface.Interface);
-	uw_test_case(t, "six pipes", t->urb->UrbSelectInterface.Interface.NumberOfPipes == 6 && t->pipe[5] && t->pipe[0] != old, 0);
+	uw_test_case(t, "six pipes",
+		     t->urb->UrbSelectInterface.Interface.NumberOfPipes == 6 && t->pipe[5] && t->pipe[0] != old, 0);
 	uw_test_bulk(t, 0, TO_HOST | SHORT, 64);
 	t->urb->UrbBulkOrInterruptTransfer.PipeHandle = old;
 	uw_test_bad(t, "a pipe handle of yesterday", NO_PIPE);
@@ -277,7 +281,8 @@ static void lengths(struct uw_test *t)
 	t->data[100] = 7;
 	uw_test_bulk(t, 0, TO_HOST | SHORT, 4096);
 	uw_test_good(t, "bulk in");
-	uw_test_case(t, "its bytes", t->data[100] == 0 && t->urb->UrbBulkOrInterruptTransfer.TransferBufferLength == 4096, 0);
+	uw_test_case(t, "its bytes",
+		     t->data[100] == 0 && t->urb->UrbBulkOrInterruptTransfer.TransferBufferLength == 4096, 0);
 	uw_test_bulk(t, 1, 0, 4096);
 	uw_test_good(t, "bulk out");
 	uw_test_bulk(t, 1, 0, 0);
@@ -481,22 +486,60 @@ void uw_test_transfers(struct uw_test *t)
 
 /* ---- the hub ---- */
 
+/* Each version has its size, and nothing behind it is written. */
+static void bus_interface(struct uw_test *t)
+{
+	static const uint32_t sizes[] = { sizeof(USB_BUS_INTERFACE_USBDI_V0), sizeof(USB_BUS_INTERFACE_USBDI_V1),
+					  sizeof(USB_BUS_INTERFACE_USBDI_V2), sizeof(USB_BUS_INTERFACE_USBDI_V3) };
+	USB_BUS_INTERFACE_USBDI_V3 i;
+	IO_STACK_LOCATION at;
+	uint8_t *bytes = (uint8_t *)&i;
+	uint32_t v;
+	ULONG frame = 0;
+	bool good;
+
+	uw_zero(&at, sizeof(at));
+	at.Parameters.QueryInterface.InterfaceType = &USB_BUS_INTERFACE_USBDI_GUID;
+	at.Parameters.QueryInterface.Interface = (INTERFACE *)&i;
+	for (v = 0; v < UW_COUNT_OF(sizes); v++) {
+		RtlFillMemory(&i, sizeof(i), 0xee);
+		at.Parameters.QueryInterface.Version = (USHORT)v;
+		at.Parameters.QueryInterface.Size = (USHORT)(sizes[v] - 1);
+		good = !NT_SUCCESS(uw_pdo_interface(t->dev, &at));
+		at.Parameters.QueryInterface.Size = (USHORT)sizes[v];
+		good = good && NT_SUCCESS(uw_pdo_interface(t->dev, &at)) && i.Size == sizes[v] && i.Version == v;
+		good = good && (sizes[v] == sizeof(i) || bytes[sizes[v]] == 0xee);
+		uw_test_case(t, "the bus's interface", good, v);
+	}
+	uw_test_case(t, "its clock", NT_SUCCESS(i.QueryBusTime(i.BusContext, &frame)) && frame, frame);
+	uw_test_case(t, "its speed",
+		     i.IsDeviceHighSpeed(i.BusContext) == (t->dev->model->dev.speed >= UW_SPEED_HIGH), 0);
+	at.Parameters.QueryInterface.Version = 4;
+	uw_test_case(t, "a version to come", !NT_SUCCESS(uw_pdo_interface(t->dev, &at)), 4);
+}
+
 void uw_test_hub(struct uw_test *t)
 {
 	USB_TOPOLOGY_ADDRESS where = { .PciBusNumber = 0 };
 	void *handle = NULL;
 	ULONG count = 0, port = 0;
 
+	bus_interface(t);
 	uw_test_case(t, "topology address",
 		     uw_test_control(t, IOCTL_INTERNAL_USB_GET_TOPOLOGY_ADDRESS, &where, UW_STACK) == STATUS_SUCCESS &&
 			     where.RootHubPortNumber == t->dev->port, where.RootHubPortNumber);
 	uw_test_case(t, "device handle",
-		     uw_test_control(t, IOCTL_INTERNAL_USB_GET_DEVICE_HANDLE, &handle, UW_STACK) == STATUS_SUCCESS && handle, 0);
+		     uw_test_control(t, IOCTL_INTERNAL_USB_GET_DEVICE_HANDLE, &handle, UW_STACK) == STATUS_SUCCESS &&
+			     handle,
+		     0);
 	uw_test_case(t, "hub count",
-		     uw_test_control(t, IOCTL_INTERNAL_USB_GET_HUB_COUNT, &count, UW_STACK) == STATUS_SUCCESS && count == 1,
+		     uw_test_control(t, IOCTL_INTERNAL_USB_GET_HUB_COUNT, &count, UW_STACK) == STATUS_SUCCESS &&
+			     count == 1,
 		     count);
 	uw_test_case(t, "port status",
 		     uw_test_control(t, IOCTL_INTERNAL_USB_GET_PORT_STATUS, &port, UW_STACK) == STATUS_SUCCESS, port);
 	uw_test_case(t, "idle notification",
-		     uw_test_control(t, IOCTL_INTERNAL_USB_SUBMIT_IDLE_NOTIFICATION, NULL, UW_STACK) == STATUS_NOT_SUPPORTED, 0);
+		     uw_test_control(t, IOCTL_INTERNAL_USB_SUBMIT_IDLE_NOTIFICATION, NULL, UW_STACK) ==
+			     STATUS_NOT_SUPPORTED,
+		     0);
 }

@@ -283,7 +283,8 @@ static const struct rule *admit(struct uw_vdev *dev, const IRP *irp, const URB *
 		return NULL;
 	}
 	if (rule->length && urb->UrbHeader.Length != rule->length) {
-		uw_refused("URB function %04x with length %u, not %u", rule->function, urb->UrbHeader.Length, rule->length);
+		uw_refused("URB function %04x with length %u, not %u", rule->function, urb->UrbHeader.Length,
+			   rule->length);
 		return NULL;
 	}
 	linked = (rule->group == CONTROL || rule->group == DATA || rule->group == ISO) &&

@@ -326,18 +326,10 @@ static int plug(int argc, char **argv)
 static int replug(int argc, char **argv)
 {
 	struct uwb_plug p = parse(argv[1], number(argv[0]));
-	struct uwb_entry before = entry_of(p.port), now;
-	uint32_t waited;
 
 	(void)argc;
-	ask("replug", UWB_REPLUG, &p, sizeof(p), NULL, 0);
-	for (waited = 0; waited < PATIENCE; waited += 10) {
-		now = entry_of(p.port);
-		if ((now.state == UWB_PLUGGED || now.state == UWB_STARTED) && strcmp(now.id, before.id))
-			break;
-		Sleep(10);
-	}
-	return print_port(p.port);
+	ask("replug", UWB_REPLUG, &p, sizeof(p), NULL, 0); /* the former one is leaving from here on */
+	return await(p.port, "plugged") ? 1 : print_port(p.port);
 }
 
 static int port_command(DWORD code, const char *what, const char *port)
@@ -451,8 +443,8 @@ static void start_service(const char *path)
 	if (!manager)
 		die("service manager", GetLastError());
 	service = CreateServiceA(manager, "uwbus", "UsbWarp laboratory: virtual USB bus", SERVICE_ALL_ACCESS,
-				 SERVICE_KERNEL_DRIVER, SERVICE_DEMAND_START, SERVICE_ERROR_NORMAL, path, "UsbWarp", NULL, NULL,
-				 NULL, NULL);
+				 SERVICE_KERNEL_DRIVER, SERVICE_DEMAND_START, SERVICE_ERROR_NORMAL, path, "UsbWarp",
+				 NULL, NULL, NULL, NULL);
 	if (!service && GetLastError() == ERROR_SERVICE_EXISTS)
 		service = OpenServiceA(manager, "uwbus", SERVICE_ALL_ACCESS);
 	if (!service)
@@ -479,8 +471,8 @@ static int install(const char *path)
 	RegCloseKey(node);
 	start_service(path);
 	for (waited = 0; waited < PATIENCE; waited += 10) {
-		HANDLE bus = CreateFileA("\\\\.\\UwBus", GENERIC_READ, FILE_SHARE_READ | FILE_SHARE_WRITE, NULL, OPEN_EXISTING,
-					 0, NULL);
+		HANDLE bus = CreateFileA("\\\\.\\UwBus", GENERIC_READ, FILE_SHARE_READ | FILE_SHARE_WRITE, NULL,
+					 OPEN_EXISTING, 0, NULL);
 
 		if (bus != INVALID_HANDLE_VALUE) {
 			CloseHandle(bus);
