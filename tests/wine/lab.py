@@ -19,6 +19,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 
 import sys
@@ -65,6 +66,8 @@ class Prefix:
     # ---- the prefix ----
 
     def __enter__(self):
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))     # a time limit must not leave the prefix behind
         try:
             self.create()
         except BaseException:
