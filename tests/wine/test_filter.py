@@ -64,12 +64,22 @@ class Stack:
     def plug(self, model):
         ident = self.bus("plug", model).split()[1]
         self.bus("bind-service", ident, "UsbWarpFilter")
+        self.ready()
         return ident
+
+    def ready(self):
+        """The bus says that a device has started before its driver has; the interface comes last."""
+        deadline = time.monotonic() + 10
+        while self.client("connect", check=False)[:2] != "ok":
+            if time.monotonic() > deadline:
+                raise AssertionError("the device's interface does not come")
+            time.sleep(0.05)
 
     def client(self, *words, check=True, timeout=120):
         done = self.wine.run(os.path.join(BUILD, "clientctl.exe"), *words, check=False, timeout=timeout)
         if check and done.returncode:
-            raise AssertionError(done.stdout + done.stderr)
+            raise AssertionError(f"{words}: exit {done.returncode}\n{done.stdout}{done.stderr}" +
+                                 "\n".join(self.wine.log()[-20:]))
         return done.stdout
 
     def begin(self, *words):
@@ -202,6 +212,7 @@ def asked_to_leave():
         s.wine.control(f"remove {s.ident}")
         equal("FAIL" in s.client("enumerate", check=False), True, "a removed device cannot be used")
         s.wine.control(f"setup {s.ident}")
+        s.ready()
         s.client("enumerate")
 
 
@@ -217,6 +228,7 @@ def failing_bus():
                 if status == "0xc0007000":
                     s.bus("cycle", "1")
                     s.bus("wait", "1", "started")
+                    s.ready()
             s.client("enumerate")
         s.bus("full", "1", "1")
         s.client("bulk", check=False)
