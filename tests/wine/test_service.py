@@ -178,6 +178,8 @@ def drivers_are_installed_and_removed():
         assert "UsbWarpFilter" not in query(s, r"HKLM\System\CurrentControlSet\Enum\USB", "/s"), "a devnode has our driver"
         assert "EventMessageFile" not in query(s, EVENTS), "the event source stays"
         equal(program(s, "--remove-drivers").returncode, 0, "exit code of a second --remove-drivers")
+        assert s.prefix.run("sc", "query", "UsbWarp", check=False).returncode, "UsbWarp.sys is still a service"
+        s.unload = lambda: s.bus("remove-bus")  # there is nothing else left to unload
 
 
 @case
