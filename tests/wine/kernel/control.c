@@ -121,6 +121,25 @@ static NTSTATUS list_calls(uintptr_t s)
 	return STATUS_SUCCESS;
 }
 
+/* A function without parameters that a loaded driver exports. */
+static NTSTATUS call_export(const char *driver, const char *name)
+{
+	WCHAR file[64];
+	void *module;
+	void (*function)(void);
+	size_t i;
+
+	for (i = 0; driver[i] && i < 63; i++)
+		file[i] = (WCHAR)driver[i];
+	file[i] = 0;
+	module = GetModuleHandleW(file);
+	function = module ? GetProcAddress(module, name) : NULL;
+	if (!function)
+		return STATUS_NOT_FOUND;
+	function();
+	return STATUS_SUCCESS;
+}
+
 static NTSTATUS on_device(const char *verb, DEVICE_OBJECT *lowest)
 {
 	if (!lowest)
@@ -157,6 +176,8 @@ static NTSTATUS command(uintptr_t s, char *const *word, int words)
 		return list_counts(s);
 	if (is(word[0], "calls"))
 		return list_calls(s);
+	if (is(word[0], "call") && words > 2)
+		return call_export(word[1], word[2]);
 	if (is(word[0], "sleep")) {
 		status = lab_power_sleep(who, sizeof(who) - 1);
 		if (who[0])
