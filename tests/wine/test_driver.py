@@ -278,6 +278,17 @@ def driver_unloaded_below_a_device():
             h.guest("device", "vm", "first", 3)
 
 
+@case
+def hostile_guests():
+    """Whatever a guest writes: no violation, the next guest comes up, and the device still answers."""
+    with Host(bus=True) as h:
+        for seed in range(1, 6):
+            h.guest("hostile", "bad", seed, 4000, timeout=120)
+            h.guest("hostile", "bad", seed + 10, 4000, "first", timeout=120)
+            h.wait_devices(1, port=0)
+        h.guest("device", "good", "first", 10)
+
+
 # ---- when Windows refuses ----
 
 

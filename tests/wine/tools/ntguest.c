@@ -13,6 +13,7 @@ static const char usage[] =
 	"       ntguest hold NAME [LINK]    a session, with a device if one is named, kept until standard input ends\n"
 	"       ntguest drop NAME [LINK]    the same, and the handle closed in the middle of it\n"
 	"       ntguest device NAME LINK N  attaches, reads the device descriptor N times, detaches; LINK may be \"first\"\n"
+	"       ntguest hostile NAME SEED N [LINK]   N times scribbles over what a guest writes; then a good one has to come up\n"
 	"       ntguest cycle NAME LINK N   attaches and detaches N times, with a control transfer under way\n";
 
 #define DESCRIPTOR 18u
@@ -21,7 +22,8 @@ struct guest {
 	struct vm vm;
 	struct uw_guest g;
 	struct uw_guest_memory mem;
-	bool up, ended;
+	bool up;
+	bool hostile;          /* not to be believed, and refused with reason */
 	uint8_t speed[UW_PORTS_MAX + 1];
 	uint32_t incarnation;
 	struct uw_ep ep0;
@@ -43,6 +45,8 @@ static uint64_t now_ns(void)
 }
 
 /* ---- the guest ---- */
+
+static uint8_t port; /* the device's, once there is one */
 
 static void boot(struct guest *b)
 {
@@ -68,6 +72,7 @@ static void boot(struct guest *b)
 	b->mem.bitmap = calloc(sizes.words, sizeof(*b->mem.bitmap));
 	b->up = b->busy = false;
 	memset(b->speed, 0, sizeof(b->speed));
+	uw_ep_init(&b->ep0, port, 0, UW_CONTROL, 64);
 	uw_guest_init(&b->g, &layout, &b->mem, "ntguest");
 	uw_guest_begin(&b->g, now_ns());
 }
@@ -90,7 +95,8 @@ static void heed(struct guest *b)
 			break;
 		case UW_NOTE_REFUSED:
 		case UW_NOTE_LAYOUT:
-			nt_die("the host refuses", note.status ? note.status : note.value);
+			if (!b->hostile)
+				nt_die("the host refuses", note.status ? note.status : note.value);
 		}
 }
 
@@ -142,7 +148,6 @@ static bool is_up(const struct guest *b) { return b->up; }
 static bool is_idle(const struct guest *b) { return !b->busy; }
 static bool has_ended(const struct guest *b) { return uw_guest_ended(&b->g); }
 static bool has_stats(const struct guest *b) { return !b->g.stats_wanted; }
-static uint8_t port; /* looked at by the next two */
 static bool is_there(const struct guest *b) { return b->speed[port] != UW_SPEED_NONE; }
 static bool is_away(const struct guest *b) { return b->speed[port] == UW_SPEED_NONE; }
 
@@ -257,9 +262,9 @@ static void ask_descriptor(struct guest *b)
 	b->urb.direct = UW_NOT_DIRECT;
 	b->urb.endpoint = 0x80;
 	memcpy(b->urb.setup, setup, sizeof(setup));
-	if (uw_guest_enqueue(&b->g, &b->urb, now_ns()) != UW_ST_OK)
+	b->busy = uw_guest_enqueue(&b->g, &b->urb, now_ns()) == UW_ST_OK;
+	if (!b->busy && !b->hostile)
 		nt_die("enqueue", 0);
-	b->busy = true;
 }
 
 static void read_descriptor(struct guest *b)
@@ -369,6 +374,71 @@ static int run_cycle(struct guest *b, char **words)
 	return 0;
 }
 
+static uint64_t dice;
+
+static uint32_t roll(uint32_t below)
+{
+	dice ^= dice << 13;
+	dice ^= dice >> 7;
+	dice ^= dice << 17;
+	return (uint32_t)(dice >> 32) % below;
+}
+
+/* One word of the guest's page, of a slot, or of data: near what is there, small, or anything. */
+static void scribble(struct guest *b)
+{
+	const struct uw_layout *l = &b->g.layout;
+	uint32_t part = roll(8), at, value;
+	uw_le32 *word;
+
+	if (part < 2)
+		at = l->guest_page + roll(2) * 128 + 4 * roll(4);
+	else if (part < 7)
+		at = l->sub_ring + UW_SLOT * ((b->g.tx.head + roll(4)) % l->sub_slots) + 4 * roll(16);
+	else
+		at = l->data + 4 * roll(l->data_size / 4);
+	word = (void *)(b->vm.region + at);
+	value = uw_read32(word);
+	uw_write32(word, roll(3) ? value + roll(9) - 4 : roll(2) ? roll(256) : (uint32_t)(dice >> 11));
+}
+
+/* A guest that works, and is now and then no guest at all. */
+static int run_hostile(struct guest *b, char **words)
+{
+	unsigned long i, times = strtoul(words[2], NULL, 0);
+
+	dice = 2 * strtoull(words[1], NULL, 0) + 1;
+	begin(b, words[0]);
+	if (words[3])
+		attach(b, words[3]);
+	b->hostile = true;
+	for (i = 0; i < times; i++) {
+		if (words[3] && !b->busy && b->up && b->speed[port])
+			ask_descriptor(b);
+		scribble(b);
+		if (!roll(4))
+			SetEvent(b->vm.doorbell);
+		(void)uw_guest_poll(&b->g, now_ns(), 64);
+		heed(b);
+		move(b);
+		if (uw_guest_kick(&b->g))
+			SetEvent(b->vm.doorbell);
+		if (!roll(200))
+			boot(b);
+	}
+	b->hostile = false;
+	boot(b);
+	must_pump(b, "no session after a hostile guest", is_up);
+	if (words[3]) {
+		must_pump(b, "no device after a hostile guest", is_there);
+		read_descriptor(b);
+		detach(b);
+	}
+	say_up(b);
+	leave(b);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct mode {
@@ -381,6 +451,7 @@ int main(int argc, char **argv)
 		{ "hold", 3, 4, run_hold },
 		{ "drop", 3, 4, run_drop },
 		{ "device", 5, 5, run_device },
+		{ "hostile", 5, 6, run_hostile },
 		{ "cycle", 5, 5, run_cycle },
 	};
 	static struct guest guest;
