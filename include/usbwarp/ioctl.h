@@ -7,7 +7,9 @@
  * All integers are little-endian and of fixed width, so a 32-bit caller sends the same bytes. Text is UTF-8 padded with
  * zero bytes, at least one. Reserved bytes are zero and are checked. A body of another size than the structure's is
  * STATUS_INVALID_BUFFER_SIZE, a wrong value in it STATUS_INVALID_PARAMETER, a request out of place
- * STATUS_INVALID_DEVICE_STATE; nothing has changed then. The device is open to SYSTEM and Administrators alone.
+ * STATUS_INVALID_DEVICE_STATE; nothing has changed then. A handle that will not do is refused with the object manager's own
+ * status, and a section that cannot be mapped or locked with the memory manager's. A request that pends may be cancelled:
+ * an attach is then undone, a detach or stop goes on by itself. The device is open to SYSTEM and Administrators alone.
  */
 #ifndef USBWARP_IOCTL_H
 #define USBWARP_IOCTL_H
@@ -27,7 +29,7 @@
 #define UW_NT_PRESENT UW_NT_CODE(2)  /* in: struct uw_nt_present */
 #define UW_NT_ATTACH UW_NT_CODE(3)   /* in: struct uw_nt_attach, out: struct uw_nt_attached; pends while the device opens */
 #define UW_NT_DETACH UW_NT_CODE(4)   /* in: struct uw_nt_port; pends until the device is closed */
-#define UW_NT_WATCH UW_NT_CODE(5)    /* in and out: struct uw_nt_watch; pends until the generation is another one */
+#define UW_NT_WATCH UW_NT_CODE(5)    /* any handle after hello; in and out: struct uw_nt_watch; pends until the generation is another one */
 #define UW_NT_STATUS UW_NT_CODE(6)   /* out: struct uw_nt_status */
 #define UW_NT_STATS UW_NT_CODE(7)    /* in: struct uw_nt_port (0: the VM as a whole), out: struct uw_nt_stats */
 #define UW_NT_STOP UW_NT_CODE(8)     /* no body; pends until every transfer has ended and the host page says DOWN */
