@@ -33,6 +33,9 @@ if not os.path.exists(SERVER):
     SERVER = shutil.which("wineserver") or "/usr/lib/wine/wineserver"
 GROUP = "UsbWarp"
 KERNEL = "ntoskrnl.exe=uwlabkrn.exe"
+# A folder, in runs of tests/wine/coverage.py, and the drivers that count there.
+COVERAGE = os.environ.get("USBWARP_COVERAGE")
+COVERED = ("UsbWarp", "UsbWarpFilter")
 # What a line of the debug output must not contain.
 COMPLAINTS = re.compile(r"UWLAB:|uwbus: REFUSED|Unhandled exception|unimplemented function|page fault")
 DEBUG_STRING = re.compile(r'warn:debugstr:\w+ (?:[0-9A-Fa-f]{8}:[0-9A-Fa-f]{8}: )?(?:L?"(?=.*"$))?(.*?)"?$')
@@ -85,6 +88,8 @@ class Prefix:
         self.server("-k")
         self.server("-w")
         shutil.copy(self.build / "uwlabkrn.exe", self.windows / "system32" / "uwlabkrn.exe")
+        if COVERAGE:
+            (self.windows / "uwcov").symlink_to(COVERAGE, target_is_directory=True)
         self.boot()
 
     def boot(self):
@@ -113,7 +118,17 @@ class Prefix:
                     pass
         return found
 
+    def write_coverage(self):
+        """Makes drivers write what they have counted so far; what is unloaded has done so."""
+        for name in COVERED:
+            try:
+                self.control(f"call {name}.sys uw_coverage")
+            except (Failed, OSError, ValueError):
+                pass  # it is not loaded
+
     def close(self, check=True):
+        if COVERAGE:
+            self.write_coverage()
         if self.anchor:
             self.anchor.stdin.close()
             self.anchor = None
