@@ -34,7 +34,7 @@ function(uw_program name)
   target_link_libraries(${name} PRIVATE usbwarp_program_flags)
   if(CMAKE_C_COMPILER_ID STREQUAL Clang AND NOT MSVC)
     # An empty name: the PDB lies beside the program. Only its file name goes into the program.
-    target_link_options(${name} PRIVATE -Wl,--pdb= -Wl,-Xlink=-pdbaltpath:%_PDB%)
+    target_link_options(${name} PRIVATE -Wl,--pdb= -Wl,-Xlink=-pdbaltpath:%_PDB% -Wl,-Xlink=-Brepro)
     add_custom_command(TARGET ${name} POST_BUILD VERBATIM
       COMMAND ${UW_ROOT}/host/windows/cmake/finish.py $<TARGET_FILE:${name}> $<TARGET_FILE_DIR:${name}>/${name}.pdb)
   endif()
