@@ -43,6 +43,7 @@ shell:
 test:
 	scripts/setup.sh test
 	$(MAKE) --no-print-directory TESTING=ON build guest
+	USBWARP_LAB=ON scripts/build-windows.sh
 	cd $(BUILD) && ctest --output-on-failure -j "$$(nproc)"
 
 windows:

@@ -22,6 +22,14 @@
 static uint8_t said[4096];
 static uint32_t said_bytes, said_at;
 
+const char uw_transport_peer[] = "daemon";
+
+void uw_transport_begin(int *argc, char ***argv)
+{
+	(void)argc;
+	(void)argv;
+}
+
 bool uw_transport_open(const char *where, char *why)
 {
 	(void)where;
