@@ -143,7 +143,8 @@ void lab_pool_fault(EXCEPTION_POINTERS *e)
 	uintptr_t at = (uintptr_t)e->ExceptionRecord->ExceptionInformation[1];
 	char where[96], by[96], tag[5];
 
-	if (e->ExceptionRecord->ExceptionCode != STATUS_ACCESS_VIOLATION)
+	/* One that was raised by a call names no address. */
+	if (e->ExceptionRecord->ExceptionCode != STATUS_ACCESS_VIOLATION || e->ExceptionRecord->NumberParameters < 2)
 		return;
 	for (unsigned int i = 0; i < BUCKETS; i++)
 		for (struct block *b = buckets[i]; b; b = b->next)
