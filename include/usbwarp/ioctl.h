@@ -29,7 +29,7 @@
 #define UW_NT_PRESENT UW_NT_CODE(2)  /* in: struct uw_nt_present */
 #define UW_NT_ATTACH UW_NT_CODE(3)   /* in: struct uw_nt_attach, out: struct uw_nt_attached; pends while the device opens */
 #define UW_NT_DETACH UW_NT_CODE(4)   /* in: struct uw_nt_port; pends until the device is closed */
-#define UW_NT_WATCH UW_NT_CODE(5)    /* any handle after hello; in and out: struct uw_nt_watch; pends until the generation is another one */
+#define UW_NT_WATCH UW_NT_CODE(5)    /* any handle after hello; in and out: struct uw_nt_watch; pends until it changes */
 #define UW_NT_STATUS UW_NT_CODE(6)   /* out: struct uw_nt_status */
 #define UW_NT_STATS UW_NT_CODE(7)    /* in: struct uw_nt_port (0: the VM as a whole), out: struct uw_nt_stats */
 #define UW_NT_STOP UW_NT_CODE(8)     /* no body; pends until every transfer has ended and the host page says DOWN */
