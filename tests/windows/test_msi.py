@@ -155,6 +155,18 @@ def an_upgrade_removes_the_former_drivers_first():
     LAB.gone()
 
 
+@case
+def the_real_service_installs():
+    """Without the recorder. Wine's newdev.dll cannot remove drivers, nor the driver serve; so a prefix of its own, thrown
+    away with what was installed."""
+    with wine.Wine() as w, tempfile.TemporaryDirectory() as directory:
+        w.run("msiexec", "/i", wine.windows_path(make(BUILT, "0.1.0", os.path.join(directory, "real.msi"))), "/qn")
+        for name in names():
+            assert filecmp.cmp(w.path(*FOLDER, name), os.path.join(BUILT, name), shallow=False), name
+        for name, kind in (("UsbWarpService", ": 10 "), ("UsbWarp", ": 1 ")):
+            holds(w.run("sc", "query", name)[0].decode(), kind)
+
+
 def main():
     missing = [n for n in names() if n != "UsbWarpFilter.cat" and not os.path.exists(os.path.join(BUILT, n))]
     if missing:
