@@ -5,6 +5,7 @@
  */
 #include "pnp.h"
 #include "power.h"
+#include "etw.h"
 #include "fault.h"
 #include "object.h"
 
@@ -121,6 +122,20 @@ static NTSTATUS list_calls(uintptr_t s)
 	return STATUS_SUCCESS;
 }
 
+static NTSTATUS trace(uintptr_t s, char *const *word, int words)
+{
+	uint32_t count;
+	const char *name;
+
+	if (words > 1 && is(word[1], "state"))
+		lab_etw_state();
+	else if (words > 1)
+		lab_etw_listen((uint8_t)number(word[1]), words > 2 ? number(word[2]) : 0);
+	for (unsigned int i = 0; (name = lab_etw_name(i, &count)); i++)
+		say(s, "%s %u", name, count);
+	return STATUS_SUCCESS;
+}
+
 /* A function without parameters that a loaded driver exports. */
 static NTSTATUS call_export(const char *driver, const char *name)
 {
@@ -176,6 +191,8 @@ static NTSTATUS command(uintptr_t s, char *const *word, int words)
 		return list_counts(s);
 	if (is(word[0], "calls"))
 		return list_calls(s);
+	if (is(word[0], "etw"))
+		return trace(s, word, words);
 	if (is(word[0], "call") && words > 2)
 		return call_export(word[1], word[2]);
 	if (is(word[0], "sleep")) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Small services that Wine lacks: rundown protection, event tracing, cancel-safe queues, callbacks, tokens. */
+/* Small services that Wine lacks: rundown protection, cancel-safe queues, callbacks, tokens. */
 #include "lab.h"
 #include "object.h"
 #include "power.h"
@@ -67,82 +67,6 @@ void FASTCALL lab_ExWaitForRundownProtectionRelease(EX_RUNDOWN_REF *r)
 void FASTCALL lab_ExRundownCompleted(EX_RUNDOWN_REF *r)
 {
 	r->Count = 1;
-}
-
-/* ---- event tracing: providers and events are counted and their sizes looked at ---- */
-
-#define PROVIDERS 16
-
-static struct {
-	bool used;
-	uint64_t events;
-} providers[PROVIDERS];
-static struct lab_lock etw_lock;
-
-NTSTATUS NTAPI lab_EtwRegister(LPCGUID id, PETWENABLECALLBACK callback, PVOID context, PREGHANDLE handle)
-{
-	NTSTATUS status = STATUS_INSUFFICIENT_RESOURCES;
-
-	(void)callback;
-	(void)context;
-	if (!id || !handle)
-		return STATUS_INVALID_PARAMETER;
-	lab_lock(&etw_lock);
-	for (unsigned int i = 0; i < PROVIDERS && status; i++)
-		if (!providers[i].used) {
-			providers[i].used = true;
-			providers[i].events = 0;
-			*handle = i + 1;
-			status = STATUS_SUCCESS;
-		}
-	lab_unlock(&etw_lock);
-	return status;
-}
-
-static bool registered(REGHANDLE handle)
-{
-	return handle && handle <= PROVIDERS && providers[handle - 1].used;
-}
-
-NTSTATUS NTAPI lab_EtwUnregister(REGHANDLE handle)
-{
-	if (!registered(handle)) {
-		lab_report("EtwUnregister of a provider that is not registered");
-		return STATUS_INVALID_HANDLE;
-	}
-	providers[handle - 1].used = false;
-	return STATUS_SUCCESS;
-}
-
-NTSTATUS NTAPI lab_EtwWrite(REGHANDLE handle, PCEVENT_DESCRIPTOR event, LPCGUID activity, ULONG count,
-	PEVENT_DATA_DESCRIPTOR data)
-{
-	uint64_t size = 0;
-
-	(void)activity;
-	if (!registered(handle)) {
-		lab_report("EtwWrite to a provider that is not registered");
-		return STATUS_INVALID_HANDLE;
-	}
-	for (ULONG i = 0; i < count; i++)
-		size += data[i].Size;
-	if (!event || count > 128 || size > 65536)
-		lab_report("EtwWrite of %lu pieces, %llu bytes", count, size);
-	providers[handle - 1].events++;
-	return STATUS_SUCCESS;
-}
-
-BOOLEAN NTAPI lab_EtwEventEnabled(REGHANDLE handle, PCEVENT_DESCRIPTOR event)
-{
-	(void)event;
-	return registered(handle);
-}
-
-BOOLEAN NTAPI lab_EtwProviderEnabled(REGHANDLE handle, UCHAR level, ULONGLONG keyword)
-{
-	(void)level;
-	(void)keyword;
-	return registered(handle);
 }
 
 /* ---- cancel-safe queues, as csq.h in the WDK describes them ---- */
