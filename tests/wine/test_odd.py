@@ -1,0 +1,273 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""What real devices and services seldom do to the drivers: peers that dawdle or fail, too many sessions, a trace session.
+
+    test_odd.py [CASE...]        USBWARP_WINDOWS: where the binaries are
+"""
+import contextlib
+import os
+import re
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import test_driver  # noqa: E402
+from test_driver import DRIVER, Host, built, equal, kill, release  # noqa: E402
+
+CASES = []
+ODD = "ROOT\\UWODD\\0000"
+
+
+def case(function):
+    CASES.append(function)
+    return function
+
+
+class OddHost(Host):
+    """UsbWarp.sys with a peer that does as it is told, and no bus."""
+
+    def __enter__(self):
+        super().__enter__()
+        try:
+            self.wine.driver(built("uwodd.sys"))
+            self.wine.root_device("UWODD", "uwodd")
+            self.wine.start("uwodd")
+            self.wait_devices(1)
+        except BaseException:
+            self.wine.close(check=False)
+            raise
+        return self
+
+    def __exit__(self, kind, value, trace):
+        if not kind:
+            if self.wine.state(DRIVER) == "RUNNING":
+                self.wine.stop(DRIVER)
+            self.wine.control(f"query-remove {ODD}")
+            self.wine.control(f"remove {ODD}")
+        super().__exit__(kind, value, trace)
+
+    def odd(self, name):
+        self.wine.control(f"call uwodd.sys odd_{name}")
+
+    def opens(self):
+        """Whether the peer is open, and how often it has been."""
+        before = len(self.wine.log())
+        self.odd("say")
+        found = re.search(r"open (\d+) opens (\d+)", self.wine.wait_log("uwodd: open", start=before))
+        return int(found.group(1)), int(found.group(2))
+
+    def until_opened(self, times):
+        self.until(lambda: self.opens()[1] >= times, f"{times} opens")
+
+    def until_closed(self):
+        self.until(lambda: self.opens()[0] == 0, "the peer to be closed")
+
+    @staticmethod
+    def until(condition, what):
+        deadline = time.monotonic() + 15
+        while not condition():
+            if time.monotonic() > deadline:
+                raise AssertionError(f"waited in vain for {what}")
+            time.sleep(0.05)
+
+    @contextlib.contextmanager
+    def asking(self, name):
+        """A guest that asks for the device and has not got it yet."""
+        guest = self.wine.spawn("ntguest.exe", "hold", name, "first", stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                stderr=subprocess.DEVNULL)
+        try:
+            yield guest
+        finally:
+            kill(guest)
+
+
+# ---- events ----
+
+
+def heard(h):
+    return {name: int(count) for name, count in (line.split() for line in h.wine.control("etw"))}
+
+
+@case
+def events():
+    """A trace session hears what it has asked for, each event as it describes itself; the kernel looks at that."""
+    with Host(bus=True) as h:
+        equal(heard(h), {}, "events without a session")
+        h.wine.control("etw 5 0")
+        h.guest("device", "vm", "first", 5)
+        all_events = heard(h)
+        for name, least in (("Session", 2), ("Attach", 2), ("Transfer", 6)):
+            assert all_events.get(name, 0) >= least, (name, all_events)
+        h.wine.control("etw state")
+        h.wine.control("etw 4 1")
+        h.guest("device", "vm", "first", 5)
+        fewer = heard(h)
+        equal(fewer["Transfer"], all_events["Transfer"], "transfers when only sessions are wanted")
+        assert fewer["Session"] > all_events["Session"], fewer
+        h.wine.control("etw 0")
+        h.guest("run", "vm")
+        equal(heard(h), fewer, "events when nobody listens")
+        h.wine.control("etw 5 0")
+        h.wine.stop(DRIVER)
+        h.wine.start(DRIVER)
+        h.wait_devices(1)
+        assert heard(h).get("Device", 0) >= 1, heard(h)
+
+
+# ---- too much ----
+
+
+@case
+def as_many_sessions_as_there_may_be():
+    with Host() as h:
+        h.ctl("requests")
+        out = h.wine.run("ntmore.exe", "sessions", timeout=180).stdout
+        equal(out, "", "complaints")
+        h.guest("run", "after")
+
+
+@case
+def names_that_cannot_be_opened():
+    with Host() as h:
+        equal(h.wine.run("ntmore.exe", "names").stdout, "", "complaints")
+
+
+@case
+def requests_that_nobody_would_send():
+    """The filter driver is kernel code's alone, and refuses what it does not know."""
+    with Host(bus=True) as h:
+        h.wine.start(h.wine.driver(built("uwodd.sys")))
+        h.wine.control("call uwodd.sys odd_ask_filter")
+        h.wine.wait_log("uwodd: asked")
+        h.wine.stop("uwodd")
+        h.guest("device", "vm", "first", 3)
+
+
+# ---- peers ----
+
+
+@case
+def peer_speaks():
+    """Wake-up and lost power reach a session, and nobody when nobody has the device open."""
+    with OddHost() as h:
+        h.odd("speak")
+        guest = h.hold("vm", "first")
+        for _ in range(3):
+            h.odd("speak")
+        release(guest)
+        h.odd("speak")
+        equal(h.wait_devices(1, port=0)[0]["vm"], "", "who has it")
+
+
+@case
+def peer_does_not_open():
+    with OddHost() as h:
+        h.odd("fail_open")
+        done = h.wine.run("ntguest.exe", "device", "vm", "first", 1, check=False)
+        assert "attach: 0x" in done.stderr, done.stderr
+        h.wait_devices(1, port=0)
+        h.odd("normal")
+        release(h.hold("vm", "first"))
+
+
+@case
+def asker_goes_while_the_peer_opens():
+    """Killed, or asked to let go, while open runs: the device is closed again and free."""
+    with OddHost() as h:
+        for round_ in range(2):
+            times = h.opens()[1]
+            h.odd("slow_open")
+            if round_:
+                h.odd("fail_open")
+            with h.asking("killed"):
+                h.until_opened(times + 1)
+            h.wait_devices(1, port=0)
+            h.until_closed()
+            h.until(lambda: h.devices()[0]["vm"] == "", "the device to be free")
+            h.odd("normal")
+        release(h.hold("vm", "first"))
+
+
+@case
+def peer_goes_while_it_opens():
+    """Gone while open runs: what has just been opened is closed, whoever asked is told."""
+    with OddHost() as h:
+        h.odd("slow_open")
+        times = h.opens()[1]
+        with h.asking("vm"):
+            h.until_opened(times + 1)
+            h.odd("gone")
+            h.until(lambda: h.opens()[0] == 0 and h.devices()[0]["vm"] == "", "the device to be free")
+        h.odd("normal")
+        h.until_closed()
+        release(h.hold("vm", "first"))
+
+
+@case
+def peer_goes_with_a_transfer():
+    with OddHost() as h:
+        equal(h.guest("drop", "vm", "first").splitlines()[-1], "DOWN", "what a guest sees at the end")
+        guest = h.hold("vm", "first")
+        h.odd("gone")
+        h.until(lambda: h.devices()[0]["vm"] == "", "the device to be free")
+        release(guest)
+        release(h.hold("vm", "first"))
+
+
+@case
+def interface_comes_back_before_it_is_gone():
+    """The interface goes and comes while a session has the device and its close takes time."""
+    with OddHost() as h:
+        for slow in (False, True):
+            guest = h.hold("vm", "first")
+            if slow:
+                h.odd("slow_close")
+            h.odd("flap")
+            h.until(lambda: [d["vm"] for d in h.devices()] == [""], "the device to be there and free")
+            h.odd("normal")
+            release(guest)
+            release(h.hold("vm", "first"))
+
+
+@case
+def peer_connects_late_or_not_at_all():
+    with OddHost() as h:
+        for mode, count in (("connect_later", 1), ("refuse", 0), ("connect_to_nothing", 0), ("normal", 1)):
+            h.odd(mode)
+            h.odd("hide")
+            h.wait_devices(0)
+            h.odd("show")
+            if not count:
+                time.sleep(0.3)
+            h.wait_devices(count)
+        release(h.hold("vm", "first"))
+
+
+@case
+def sleep_with_a_device():
+    """The host sleeps while a session has the device: the session lives and the device is the same."""
+    with Host(bus=True) as h:
+        guest = h.hold("vm", "first")
+        for _ in range(2):
+            h.wine.control("sleep")
+            h.wine.control("resume")
+        equal(h.wait_devices(1, port=1)[0]["vm"], "vm", "who has it")
+        release(guest)
+        h.guest("device", "vm", "first", 3)
+
+
+def _main():
+    test_driver.CASES[:] = CASES
+    put = Host.__enter__
+
+    def enter(self):
+        host = put(self)
+        self.wine.put(built("ntmore.exe"))
+        return host
+    Host.__enter__ = enter
+    test_driver.main()
+
+
+if __name__ == "__main__":
+    _main()
