@@ -9,6 +9,9 @@
 #include "model.h"
 
 #define PERIODIC 1024u             /* bytes of an isochronous or interrupt packet above full speed */
+#ifndef UW_ZERO_INTERVAL
+#define UW_ZERO_INTERVAL 4u        /* bInterval of isochronous endpoints above full speed: 4 is one packet in a frame */
+#endif
 #define SLOT 4096u                 /* loopback: bytes of a message, a multiple of every packet size */
 #define SLOTS 4u
 
@@ -43,8 +46,8 @@ static struct zero *zero_of(struct uw_model *m) { return UW_CONTAINER(m, struct 
 static const struct uw_desc_ep endpoints[] = {
 	{ EP_IN, UW_BULK, 3, { 0, 0, 0 }, { 64, 512, 1024 } },
 	{ EP_OUT, UW_BULK, 3, { 0, 0, 0 }, { 64, 512, 1024 } },
-	{ ISO_IN, UW_ISOCH, 0, { 1, 4, 4 }, { 256, PERIODIC, PERIODIC } },
-	{ ISO_OUT, UW_ISOCH, 0, { 1, 4, 4 }, { 256, PERIODIC, PERIODIC } },
+	{ ISO_IN, UW_ISOCH, 0, { 1, UW_ZERO_INTERVAL, UW_ZERO_INTERVAL }, { 256, PERIODIC, PERIODIC } },
+	{ ISO_OUT, UW_ISOCH, 0, { 1, UW_ZERO_INTERVAL, UW_ZERO_INTERVAL }, { 256, PERIODIC, PERIODIC } },
 	{ INT_IN, UW_INTERRUPT, 0, { 1, 4, 4 }, { 64, PERIODIC, PERIODIC } },
 	{ INT_OUT, UW_INTERRUPT, 0, { 1, 4, 4 }, { 64, PERIODIC, PERIODIC } },
 };

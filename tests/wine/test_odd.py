@@ -12,7 +12,9 @@ import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import lab  # noqa: E402
 import test_driver  # noqa: E402
+import test_filter  # noqa: E402
 from test_driver import DRIVER, Host, built, equal, kill, release  # noqa: E402
 
 CASES = []
@@ -255,6 +257,52 @@ def sleep_with_a_device():
         equal(h.wait_devices(1, port=1)[0]["vm"], "vm", "who has it")
         release(guest)
         h.guest("device", "vm", "first", 3)
+
+
+# ---- frames of several packets ----
+
+
+class FastStack(test_filter.Stack):
+    """A zero with eight isochronous packets in a frame, as cameras have it."""
+
+    def bus(self, *words, check=True):
+        if words[0] == "install":
+            words = ("install", self.wine.put(built("uwfast.sys"), "system32/drivers", [lab.KERNEL]))
+        return super().bus(*words, check=check)
+
+
+@case
+def submissions_that_are_no_whole_frames():
+    for speed in ("high", "super"):
+        with FastStack(f"zero:speed={speed},pattern=1,serial=Z1") as s:
+            for mode in test_filter.MODES:
+                s.bus("mode", *mode)
+                s.client("frames", 1, 3)
+                s.client("frames", 1, 4, "raised")
+                s.client("frame-waits")
+
+
+@case
+def whole_frames_under_load():
+    with FastStack("zero:speed=high,paced,pattern=1,serial=Z1") as s:
+        for late in ("0", "30"):
+            s.bus("ignore-cancel", "1", late)
+            for script, rounds in (("iso-odd", 1), ("storm", 2), ("close", 4), ("frame-waits", 1)):
+                s.client(script, rounds, 3)
+                s.client(script, rounds, 4, "raised")
+        client = s.begin("unplug")
+        s.bus("unplug", "1")
+        s.end(client)
+
+
+@case
+def memory_fails_in_a_frame():
+    with FastStack("zero:speed=high,pattern=1,serial=Z1") as s:
+        for n in range(1, 60, 3):
+            s.wine.control(f"fault pool,mdl,irp {n} 0 UsbWarpFilter")
+            s.client("frames", check=False)
+            s.wine.control("fault off")
+        s.client("frames")
 
 
 def _main():
