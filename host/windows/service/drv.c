@@ -6,6 +6,7 @@
  */
 #include "drv.h"
 
+#include "install.h"
 #include "log.h"
 #include "text.h"
 
@@ -24,17 +25,43 @@ uint32_t uw_drv_call(HANDLE file, uint32_t code, const void *in, uint32_t in_byt
 	return error ? error : bytes == out_bytes ? 0 : ERROR_INVALID_DATA;
 }
 
+/* It is started on demand, and Windows Installer knows no kernel services: the first VM is the demand. */
+static uint32_t start_driver(void)
+{
+	SC_HANDLE manager = OpenSCManagerW(NULL, NULL, SC_MANAGER_CONNECT);
+	SC_HANDLE driver = manager ? OpenServiceW(manager, UW_DRIVER_NAME, SERVICE_START) : NULL;
+	uint32_t error = 0;
+
+	if (!driver || !StartServiceW(driver, 0, NULL))
+		error = GetLastError();
+	if (driver)
+		CloseServiceHandle(driver);
+	if (manager)
+		CloseServiceHandle(manager);
+	return error == ERROR_SERVICE_ALREADY_RUNNING ? 0 : error;
+}
+
+/* Not inherited, and at a level that lets the driver know who asks but not act for him. */
+static HANDLE open_device(void)
+{
+	return CreateFileW(L"\\\\.\\" UW_NT_DEVICE, GENERIC_READ | GENERIC_WRITE, FILE_SHARE_READ | FILE_SHARE_WRITE, NULL,
+			   OPEN_EXISTING, FILE_FLAG_OVERLAPPED | SECURITY_SQOS_PRESENT | SECURITY_IDENTIFICATION, NULL);
+}
+
 uint32_t uw_drv_open(HANDLE *file)
 {
 	struct uw_nt_hello hello = { .version_min = uw_put16(UW_NT_VERSION), .version_max = uw_put16(UW_NT_VERSION) };
-	uint32_t error;
-	/* Not inherited, and at a level that lets the driver know who asks but not act for him. */
-	HANDLE handle = CreateFileW(L"\\\\.\\" UW_NT_DEVICE, GENERIC_READ | GENERIC_WRITE,
-				    FILE_SHARE_READ | FILE_SHARE_WRITE, NULL, OPEN_EXISTING,
-				    FILE_FLAG_OVERLAPPED | SECURITY_SQOS_PRESENT | SECURITY_IDENTIFICATION, NULL);
+	HANDLE handle = open_device();
+	uint32_t error = handle == INVALID_HANDLE_VALUE ? GetLastError() : 0;
 
-	if (handle == INVALID_HANDLE_VALUE)
-		return GetLastError();
+	if (error == ERROR_FILE_NOT_FOUND) {
+		error = start_driver();
+		handle = error ? INVALID_HANDLE_VALUE : open_device();
+		if (!error && handle == INVALID_HANDLE_VALUE)
+			error = GetLastError();
+	}
+	if (error)
+		return error;
 	UW_TEXT_PUT(hello.release, USBWARP_RELEASE);
 	error = uw_drv_call(handle, UW_NT_HELLO, &hello, sizeof(hello), &hello, sizeof(hello));
 	if (!error && (uw_get16(hello.version_min) > UW_NT_VERSION || uw_get16(hello.version_max) < UW_NT_VERSION))

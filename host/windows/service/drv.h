@@ -15,7 +15,7 @@ struct uw_drv_request {
 	HANDLE file;
 };
 
-/* Opens and says hello. 0, or a system error; ERROR_REVISION_MISMATCH: another version. */
+/* Starts the driver if need be, opens it and says hello. 0, or a system error; ERROR_REVISION_MISMATCH: another version. */
 uint32_t uw_drv_open(HANDLE *file);
 /* Waits for the answer, which must have out_bytes. 0, or a system error. */
 uint32_t uw_drv_call(HANDLE file, uint32_t code, const void *in, uint32_t in_bytes, void *out, uint32_t out_bytes);
