@@ -123,15 +123,16 @@ static void stop_and_wait(SC_HANDLE service)
 	}
 }
 
-/* One that is not there counts as removed. */
-static bool remove_service(SC_HANDLE manager, const wchar_t *name)
+/* One that is not there counts as removed. A driver of devices is not stopped: it goes with its last device. */
+static bool remove_service(SC_HANDLE manager, const wchar_t *name, bool stop)
 {
 	SC_HANDLE service = OpenServiceW(manager, name, SERVICE_STOP | SERVICE_QUERY_STATUS | DELETE);
 	bool done;
 
 	if (!service)
 		return GetLastError() == ERROR_SERVICE_DOES_NOT_EXIST || fail("the service", GetLastError());
-	stop_and_wait(service);
+	if (stop)
+		stop_and_wait(service);
 	done = DeleteService(service) || GetLastError() == ERROR_SERVICE_MARKED_FOR_DELETE;
 	if (!done)
 		fail("the service cannot be deleted", GetLastError());
@@ -166,7 +167,7 @@ int uw_uninstall(void)
 
 	if (!manager)
 		return 1;
-	done = remove_service(manager, UW_SERVICE_NAME);
+	done = remove_service(manager, UW_SERVICE_NAME, true);
 	CloseServiceHandle(manager);
 	RegDeleteKeyW(HKEY_LOCAL_MACHINE, EVENT_KEY);
 	return !done;
@@ -298,8 +299,9 @@ int uw_remove_drivers(void)
 	done = unbind_all();
 	if (done)
 		done = remove_package();
+	/* The INF made the second one; not every Windows takes it away with the package. */
 	if (done)
-		done = remove_service(manager, UW_DRIVER_NAME);
+		done = remove_service(manager, UW_DRIVER_NAME, true) && remove_service(manager, UW_FILTER_NAME, false);
 	CloseServiceHandle(manager);
 	if (done) {
 		RegDeleteKeyW(HKEY_LOCAL_MACHINE, EVENT_KEY);

@@ -7,6 +7,7 @@
 
 #define UW_SERVICE_NAME L"UsbWarpService"
 #define UW_DRIVER_NAME L"UsbWarp"
+#define UW_FILTER_NAME L"UsbWarpFilter"
 
 /* The service itself; what Windows Installer does where there is one. */
 int uw_install(void);
