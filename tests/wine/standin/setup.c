@@ -96,6 +96,29 @@ static bool service_is_there(const WCHAR *service)
 	return true;
 }
 
+/*
+ * What AddService makes of the INF, if the driver's file has been put where Windows would have: the group is the
+ * laboratory's, so that Wine loads all drivers into one process.
+ */
+static bool add_service(const WCHAR *service)
+{
+	WCHAR path[SETUP_TEXT + MAX_PATH];
+	UINT length = GetSystemDirectoryW(path, MAX_PATH);
+	SC_HANDLE manager, made = NULL;
+
+	swprintf(path + length, SETUP_TEXT + 32, L"\\drivers\\%ls.sys", service);
+	manager = GetFileAttributesW(path) != INVALID_FILE_ATTRIBUTES ? OpenSCManagerW(NULL, NULL, SC_MANAGER_ALL_ACCESS) : NULL;
+	if (!manager)
+		return false;
+	made = CreateServiceW(manager, service, service, SERVICE_ALL_ACCESS, SERVICE_KERNEL_DRIVER, SERVICE_DEMAND_START,
+			      SERVICE_ERROR_NORMAL, path, L"UsbWarp", NULL, NULL, NULL, NULL);
+	lab_trace("setup", "service %ls%s made", service, made ? "" : " not");
+	if (made)
+		CloseServiceHandle(made);
+	CloseServiceHandle(manager);
+	return made != NULL;
+}
+
 static void print_class(const GUID *class, WCHAR text[40])
 {
 	char plain[37];
@@ -161,12 +184,26 @@ static void forget_driver(HKEY node)
 	put_none(node);
 }
 
+/* A software key belongs to its class: Windows deletes it when the devnode's becomes another. */
+static void leave_class(HKEY node, const GUID *class)
+{
+	WCHAR driver[64], path[128], text[40];
+
+	print_class(class, text);
+	if (!setup_get(node, L"Driver", driver, 64) || !_wcsnicmp(driver, text, 38))
+		return;
+	swprintf(path, 128, L"%ls%ls", CLASS, driver);
+	RegDeleteTreeW(HKEY_LOCAL_MACHINE, path);
+}
+
 static void write_driver(HKEY node, const struct setup_driver *d, const WCHAR *service)
 {
 	WCHAR driver[64], class[40];
 	DWORD none = 0;
-	HKEY key = driver_key(node, &d->class, driver);
+	HKEY key;
 
+	leave_class(node, &d->class);
+	key = driver_key(node, &d->class, driver);
 	print_class(&d->class, class);
 	setup_set(node, L"Service", service);
 	setup_set(node, L"ClassGUID", class);
@@ -191,7 +228,7 @@ bool setup_write(const WCHAR *id, const struct setup_driver *d)
 	WCHAR service[SETUP_TEXT];
 	HKEY node;
 
-	if (d && !(setup_inf_service(d, service) && service_is_there(service))) {
+	if (d && !(setup_inf_service(d, service) && (service_is_there(service) || add_service(service)))) {
 		setup_fault("%ls: the INF's service is not installed", d->inf);
 		return false;
 	}
