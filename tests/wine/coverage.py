@@ -76,8 +76,13 @@ def records(path):
         at += 5 + size
 
 
-def unpack(path, folder):
-    """Makes .gcda files of what a driver has written. False: it was interrupted while it wrote."""
+def stamp(data):
+    """What .gcda and .gcno of one compilation have in common."""
+    return bytes(data[8:12])
+
+
+def unpack(path, folder, stamps):
+    """Makes .gcda files of what a driver has written. What is wrong with it, or None."""
     files, name, whole = {}, None, False
     for kind, data in records(path):
         if kind == b"N":
@@ -86,23 +91,33 @@ def unpack(path, folder):
         elif kind == b"D":
             files[name] += data
         whole = kind == b"E"
-    if whole:
-        os.makedirs(folder)
-        for name, data in files.items():
-            with open(os.path.join(folder, name), "wb") as file:
-                file.write(data)
-    return whole
+    if not whole:
+        return "not whole"
+    if any(stamp(data) != stamps.get(name[:-5]) for name, data in files.items()):
+        return "of another build"
+    os.makedirs(folder)
+    for name, data in files.items():
+        with open(os.path.join(folder, name), "wb") as file:
+            file.write(data)
+    return None
 
 
-def merge(driver, total):
-    """Adds up all that one driver has written, one look after another."""
+def merge(driver, notes, total):
+    """Adds up all that one driver has written, one look after another; how many looks."""
+    stamps = {}
+    for name in os.listdir(notes):
+        if name.endswith(".gcno"):
+            with open(os.path.join(notes, name), "rb") as file:
+                stamps[name[:-5]] = stamp(file.read(12))
     one, both = total + ".one", total + ".both"
     for path in (total, one, both):
         shutil.rmtree(path, ignore_errors=True)
-    looks = sorted(n for n in os.listdir(RAW) if n.rpartition("-")[0] == driver)
-    for name in looks:
-        if not unpack(os.path.join(RAW, name), one):
-            print(f"{name} is not whole and does not count")
+    count = 0
+    for name in sorted(n for n in os.listdir(RAW) if n.rpartition("-")[0] == driver):
+        wrong = unpack(os.path.join(RAW, name), one, stamps)
+        count += not wrong
+        if wrong:
+            print(f"{name} is {wrong} and does not count")
         elif not os.path.isdir(total):
             os.rename(one, total)
         else:
@@ -112,7 +127,7 @@ def merge(driver, total):
             shutil.rmtree(total)
             shutil.rmtree(one)
             os.rename(both, total)
-    return len(looks)
+    return count
 
 
 def objects(driver):
@@ -126,7 +141,7 @@ def objects(driver):
 def look(driver, lines):
     """lines: {file: {number: (count, function)}}, of one driver's files."""
     folder, total = objects(driver), os.path.join(BUILD, "coverage", driver)
-    looks = merge(driver, total)
+    looks = merge(driver, folder, total)
     if not os.path.isdir(total):
         return looks
     for name in os.listdir(folder):
