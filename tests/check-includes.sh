@@ -68,9 +68,10 @@ check_folders()
 	may_include models core include
 	may_include cli include
 	may_include guest/linux core include
-	may_include host/linux core include models
+	may_include host/common core include
+	may_include host/linux core include models host/common
 	for folder in host/windows/driver host/windows/filter host/windows/service; do
-		[ -d "$root/$folder" ] && may_include "$folder" core include models host/windows
+		[ -d "$root/$folder" ] && may_include "$folder" core include models host/windows host/common
 	done
 	return 0
 }

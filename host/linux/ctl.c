@@ -13,77 +13,18 @@
 #include <unistd.h>
 
 #include "log.h"
-#include "text.h"
+#include "field.h"
+#include "talk.h"
 #include "worker.h"
 
-#define OUT_MAX (4u << 20)           /* bytes of one answer, far above what the most VMs and devices make */
-#define OUT_FIRST 16384u
 #define GROUPS_MAX 256
 
 struct uw_client {
 	struct uw_list node;
 	struct uw_server *server;
 	struct uw_source source;
-	uint32_t have;         /* bytes of in */
-	bool waiting;          /* the answer comes later */
-	bool closing;          /* once the answer has gone out */
-	bool failed;           /* to be dropped by whoever is at the top */
-	uint32_t id;           /* of the command under way */
-	uint8_t *out;
-	size_t out_bytes, out_sent, out_room;
-	struct {
-		struct uw_ctl_header header;
-		uint8_t body[UW_CTL_BODY_MAX];
-	} in;
+	struct uw_talk talk;
 };
-
-/* ---- answers ---- */
-
-static bool make_room(struct uw_client *c, size_t bytes)
-{
-	size_t room = c->out_room ? c->out_room : OUT_FIRST;
-	uint8_t *out;
-
-	while (room < c->out_bytes + bytes)
-		room *= 2;
-	if (room == c->out_room)
-		return true;
-	out = room <= OUT_MAX ? realloc(c->out, room) : NULL;
-	if (!out)
-		return false;
-	c->out = out;
-	c->out_room = room;
-	return true;
-}
-
-static void put(struct uw_client *c, uint16_t type, const void *body, uint32_t bytes)
-{
-	struct uw_ctl_header header = {
-		.magic = uw_put32(UW_CTL_MAGIC),
-		.version = uw_put16(UW_CTL_VERSION),
-		.type = uw_put16(type),
-		.id = uw_put32(c->id),
-		.length = uw_put32(bytes),
-	};
-
-	if (c->failed || !make_room(c, sizeof(header) + bytes)) {
-		c->failed = true;
-		return;
-	}
-	uw_copy(c->out + c->out_bytes, &header, sizeof(header));
-	uw_copy(c->out + c->out_bytes + sizeof(header), body, bytes);
-	c->out_bytes += sizeof(header) + bytes;
-}
-
-#define PUT(client, type, record) put(client, type, &(record), sizeof(record))
-
-static void put_end(struct uw_client *c, uint16_t status, const char *text)
-{
-	struct uw_ctl_end end = { .status = uw_put16(status) };
-
-	UW_TEXT_PUT(end.text, text);
-	PUT(c, UW_CTL_END, end);
-}
 
 static void drop(struct uw_client *c)
 {
@@ -93,7 +34,7 @@ static void drop(struct uw_client *c)
 	uw_loop_close(&s->worker->loop, &c->source);
 	uw_list_del(&c->node);
 	s->count--;
-	free(c->out);
+	uw_talk_clear(&c->talk);
 	free(c);
 }
 
@@ -102,96 +43,69 @@ static bool flush(struct uw_client *c)
 {
 	ssize_t sent;
 
-	while (c->out_sent < c->out_bytes && !c->failed) {
-		sent = send(c->source.fd, c->out + c->out_sent, c->out_bytes - c->out_sent,
+	while (c->talk.out_sent < c->talk.out_bytes && !c->talk.failed) {
+		sent = send(c->source.fd, c->talk.out + c->talk.out_sent, c->talk.out_bytes - c->talk.out_sent,
 			    MSG_NOSIGNAL | MSG_DONTWAIT);
 		if (sent < 0)
 			return errno == EAGAIN || errno == EINTR;
-		c->out_sent += (size_t)sent;
+		c->talk.out_sent += (size_t)sent;
 	}
-	if (c->failed || c->closing)
+	if (c->talk.failed || c->talk.closing)
 		return false;
-	free(c->out);
-	c->out = NULL;
-	c->out_bytes = c->out_sent = c->out_room = 0;
+	uw_talk_clear(&c->talk);
 	return true;
 }
 
 static void watch(struct uw_client *c)
 {
 	uw_loop_change(&c->server->worker->loop, &c->source,
-		       c->out_bytes ? EPOLLOUT : c->waiting ? EPOLLRDHUP : EPOLLIN);
+		       c->talk.out_bytes ? EPOLLOUT : c->talk.waiting ? EPOLLRDHUP : EPOLLIN);
 }
 
 /* ---- commands ---- */
 
 static void put_device(void *ctx, const struct uw_ctl_device *device)
 {
-	put(ctx, UW_CTL_DEVICE, device, sizeof(*device));
+	struct uw_client *c = ctx;
+
+	uw_talk_put(&c->talk, UW_CTL_DEVICE, device, sizeof(*device));
 }
 
 static void do_list(struct uw_client *c)
 {
 	uw_devs_each(&c->server->worker->devs, put_device, c);
-	put_end(c, UW_CTL_OK, "");
-}
-
-/* A name from outside: graphic ASCII, ends inside its field, with nothing behind its end. */
-static bool is_name(const uint8_t *field, bool may_be_empty)
-{
-	size_t bytes, i;
-
-	for (bytes = 0; bytes < UW_CTL_NAME && field[bytes] > 0x20 && field[bytes] < 0x7f; bytes++)
-		;
-	for (i = bytes; i < UW_CTL_NAME; i++)
-		if (field[i])
-			return false;
-	return bytes < UW_CTL_NAME && (bytes || may_be_empty);
-}
-
-static bool is_zero(const uint8_t *bytes, size_t count)
-{
-	while (count && !*bytes) {
-		bytes++;
-		count--;
-	}
-	return !count;
-}
-
-static void put_malformed(struct uw_client *c)
-{
-	put_end(c, UW_CTL_MALFORMED, "the message breaks the format of docs/CONTROL.md");
+	uw_talk_end(&c->talk, UW_CTL_OK, "");
 }
 
 static void do_bind(struct uw_client *c)
 {
-	const struct uw_ctl_bind *bind = (const void *)c->in.body;
+	const struct uw_ctl_bind *bind = (const void *)c->talk.in.body;
 	struct uw_outcome outcome;
 
-	if (!is_name(bind->bus_id, false) || !is_name(bind->vm, true) ||
-	    !is_zero(bind->reserved, sizeof(bind->reserved))) {
-		put_malformed(c);
+	if (!uw_talk_is_name(bind->bus_id, false) || !uw_talk_is_name(bind->vm, true) ||
+	    !uw_talk_is_zero(bind->reserved, sizeof(bind->reserved))) {
+		uw_talk_malformed(&c->talk);
 		return;
 	}
-	c->waiting = true;
-	uw_devs_bind(&c->server->worker->devs, (const char *)bind->bus_id, (const char *)bind->vm, c, c->id, &outcome);
+	c->talk.waiting = true;
+	uw_devs_bind(&c->server->worker->devs, (const char *)bind->bus_id, (const char *)bind->vm, c, c->talk.id, &outcome);
 	if (outcome.status == UW_PENDING)
 		return;
-	c->waiting = false;
-	put_end(c, outcome.status, outcome.text);
+	c->talk.waiting = false;
+	uw_talk_end(&c->talk, outcome.status, outcome.text);
 }
 
 static void do_unbind(struct uw_client *c)
 {
-	const struct uw_ctl_unbind *unbind = (const void *)c->in.body;
+	const struct uw_ctl_unbind *unbind = (const void *)c->talk.in.body;
 	struct uw_outcome outcome;
 
-	if (!is_name(unbind->bus_id, false) || !is_zero(unbind->reserved, sizeof(unbind->reserved))) {
-		put_malformed(c);
+	if (!uw_talk_is_name(unbind->bus_id, false) || !uw_talk_is_zero(unbind->reserved, sizeof(unbind->reserved))) {
+		uw_talk_malformed(&c->talk);
 		return;
 	}
 	uw_devs_unbind(&c->server->worker->devs, (const char *)unbind->bus_id, &outcome);
-	put_end(c, outcome.status, outcome.text);
+	uw_talk_end(&c->talk, outcome.status, outcome.text);
 }
 
 static void put_daemon(struct uw_client *c)
@@ -212,7 +126,7 @@ static void put_daemon(struct uw_client *c)
 
 	UW_TEXT_PUT(daemon.name, "usbwarpd");
 	UW_TEXT_PUT(daemon.release, USBWARP_RELEASE);
-	PUT(c, UW_CTL_DAEMON, daemon);
+	UW_TALK_PUT(&c->talk, UW_CTL_DAEMON, daemon);
 }
 
 static uint8_t devices_on(const struct uw_link *l)
@@ -253,7 +167,7 @@ static void put_vm(struct uw_client *c, const struct uw_link *l)
 	UW_TEXT_PUT(vm.name, config->name);
 	UW_TEXT_PUT(vm.guest, h->phase == UW_PHASE_RUN ? h->guest_name : "");
 	UW_TEXT_PUT(vm.path, config->file ? config->file : config->socket);
-	PUT(c, UW_CTL_VM, vm);
+	UW_TALK_PUT(&c->talk, UW_CTL_VM, vm);
 }
 
 static void put_port(struct uw_client *c, const struct uw_link *l, uint8_t number)
@@ -274,7 +188,7 @@ static void put_port(struct uw_client *c, const struct uw_link *l, uint8_t numbe
 	UW_TEXT_PUT(port.vm, uw_link_name(l));
 	UW_TEXT_PUT(port.bus_id, dev->device->bus_id);
 	UW_TEXT_PUT(port.description, dev->device->description);
-	PUT(c, UW_CTL_PORT, port);
+	UW_TALK_PUT(&c->talk, UW_CTL_PORT, port);
 }
 
 static void do_status(struct uw_client *c)
@@ -290,23 +204,7 @@ static void do_status(struct uw_client *c)
 			if (w->links[i].devs[port])
 				put_port(c, &w->links[i], port);
 	}
-	put_end(c, UW_CTL_OK, "");
-}
-
-_Static_assert(UW_STAT_COUNT <= UW_CTL_VALUES_MAX, "a record holds all counters");
-
-static void put_counters(struct uw_client *c)
-{
-	uint16_t i;
-
-	for (i = 0; i < UW_STAT_COUNT; i++) {
-		struct uw_ctl_counter counter = { .index = uw_put16(i) };
-
-		UW_TEXT_PUT(counter.name, uw_counter_text[i].name);
-		UW_TEXT_PUT(counter.unit, uw_counter_text[i].unit);
-		UW_TEXT_PUT(counter.meaning, uw_counter_text[i].meaning);
-		PUT(c, UW_CTL_COUNTER, counter);
-	}
+	uw_talk_end(&c->talk, UW_CTL_OK, "");
 }
 
 /* port 0: the VM as a whole. */
@@ -330,7 +228,7 @@ static void put_values(struct uw_client *c, const struct uw_link *l, uint8_t por
 	UW_TEXT_PUT(values.vm, uw_link_name(l));
 	if (port)
 		UW_TEXT_PUT(values.bus_id, l->devs[port]->device->bus_id);
-	PUT(c, UW_CTL_VALUES, values);
+	UW_TALK_PUT(&c->talk, UW_CTL_VALUES, values);
 }
 
 /* How many scopes matched. */
@@ -354,17 +252,17 @@ static uint32_t put_link_values(struct uw_client *c, const struct uw_link *l, co
 
 static void do_stats(struct uw_client *c)
 {
-	const struct uw_ctl_stats *stats = (const void *)c->in.body;
+	const struct uw_ctl_stats *stats = (const void *)c->talk.in.body;
 	const struct uw_worker *w = c->server->worker;
 	const char *vm = (const char *)stats->vm, *bus_id = (const char *)stats->bus_id;
 	uint32_t i, links = 0, scopes = 0;
 
-	if (!is_name(stats->vm, true) || !is_name(stats->bus_id, true) ||
-	    !is_zero(stats->reserved, sizeof(stats->reserved))) {
-		put_malformed(c);
+	if (!uw_talk_is_name(stats->vm, true) || !uw_talk_is_name(stats->bus_id, true) ||
+	    !uw_talk_is_zero(stats->reserved, sizeof(stats->reserved))) {
+		uw_talk_malformed(&c->talk);
 		return;
 	}
-	put_counters(c);
+	uw_talk_put_counters(&c->talk);
 	for (i = 0; i < w->links_count; i++) {
 		if (*vm && strcmp(vm, uw_link_name(&w->links[i])))
 			continue;
@@ -372,17 +270,14 @@ static void do_stats(struct uw_client *c)
 		scopes += put_link_values(c, &w->links[i], bus_id);
 	}
 	if (!links)
-		put_end(c, UW_CTL_NO_VM, "there is no such VM; usbwarp status shows those there are");
+		uw_talk_end(&c->talk, UW_CTL_NO_VM, "there is no such VM; usbwarp status shows those there are");
 	else if (!scopes)
-		put_end(c, UW_CTL_NOT_BOUND, "there is no such device on a port; usbwarp list shows those there are");
+		uw_talk_end(&c->talk, UW_CTL_NOT_BOUND, "there is no such device on a port; usbwarp list shows those there are");
 	else
-		put_end(c, UW_CTL_OK, "");
+		uw_talk_end(&c->talk, UW_CTL_OK, "");
 }
 
-static const struct {
-	void (*run)(struct uw_client *c);
-	uint32_t length;       /* bytes of the body */
-} commands[] = {
+static const struct uw_talk_command commands[] = {
 	[UW_CTL_LIST] = { do_list, 0 },
 	[UW_CTL_BIND] = { do_bind, sizeof(struct uw_ctl_bind) },
 	[UW_CTL_UNBIND] = { do_unbind, sizeof(struct uw_ctl_unbind) },
@@ -390,60 +285,13 @@ static const struct {
 	[UW_CTL_STATS] = { do_stats, sizeof(struct uw_ctl_stats) },
 };
 
-static void run_command(struct uw_client *c)
-{
-	uint16_t type = uw_get16(c->in.header.type);
-
-	if (type >= UW_COUNT_OF(commands) || !commands[type].run)
-		put_end(c, UW_CTL_UNKNOWN, "this usbwarpd does not know the command; is it older than usbwarp?");
-	else if (uw_get32(c->in.header.length) != commands[type].length)
-		put_malformed(c);
-	else
-		commands[type].run(c);
-}
-
 /* ---- clients ---- */
-
-/* What of a header makes the bytes after it meaningless ends the connection. */
-static bool header_good(struct uw_client *c)
-{
-	const struct uw_ctl_header *h = &c->in.header;
-
-	c->closing = true;
-	if (uw_get32(h->magic) != UW_CTL_MAGIC || uw_get32(h->length) > UW_CTL_BODY_MAX)
-		put_malformed(c);
-	else if (uw_get16(h->version) != UW_CTL_VERSION)
-		put_end(c, UW_CTL_BAD_VERSION,
-			"usbwarp and usbwarpd speak different versions; install both from one release");
-	else
-		c->closing = false;
-	return !c->closing;
-}
-
-/* Runs the first message of in if it is there whole. */
-static bool take_message(struct uw_client *c)
-{
-	uint32_t bytes;
-
-	if (c->have < sizeof(c->in.header))
-		return false;
-	c->id = uw_get32(c->in.header.id);
-	if (!header_good(c))
-		return false;
-	bytes = (uint32_t)sizeof(c->in.header) + uw_get32(c->in.header.length);
-	if (c->have < bytes)
-		return false;
-	run_command(c);
-	c->have -= bytes;
-	memmove(&c->in, (uint8_t *)&c->in + bytes, c->have);
-	return true;
-}
 
 /* False: the client is to be dropped. */
 static bool work(struct uw_client *c)
 {
-	while (!c->waiting && !c->out_bytes && !c->closing) {
-		if (!take_message(c) && !c->closing)
+	while (!c->talk.waiting && !c->talk.out_bytes && !c->talk.closing) {
+		if (!uw_talk_take(&c->talk, commands, UW_COUNT_OF(commands), c) && !c->talk.closing)
 			break;
 		if (!flush(c))
 			return false;
@@ -453,10 +301,10 @@ static bool work(struct uw_client *c)
 
 static bool receive(struct uw_client *c)
 {
-	ssize_t bytes = recv(c->source.fd, (uint8_t *)&c->in + c->have, sizeof(c->in) - c->have, MSG_DONTWAIT);
+	ssize_t bytes = recv(c->source.fd, (uint8_t *)&c->talk.in + c->talk.have, sizeof(c->talk.in) - c->talk.have, MSG_DONTWAIT);
 
 	if (bytes > 0)
-		c->have += (uint32_t)bytes;
+		c->talk.have += (uint32_t)bytes;
 	return bytes > 0 || (bytes < 0 && (errno == EAGAIN || errno == EINTR));
 }
 
@@ -465,7 +313,7 @@ static void on_client(struct uw_source *source, uint32_t events)
 	struct uw_client *c = UW_CONTAINER(source, struct uw_client, source);
 	bool alive = !(events & (EPOLLERR | EPOLLRDHUP));
 
-	if (alive && c->out_bytes)
+	if (alive && c->talk.out_bytes)
 		alive = flush(c);
 	else if (alive)
 		alive = receive(c);
@@ -479,9 +327,9 @@ static void on_client(struct uw_source *source, uint32_t events)
 
 void uw_server_answer(struct uw_client *client, uint32_t id, const struct uw_outcome *outcome)
 {
-	client->id = id;
-	client->waiting = false;
-	put_end(client, outcome->status, outcome->text);
+	client->talk.id = id;
+	client->talk.waiting = false;
+	uw_talk_end(&client->talk, outcome->status, outcome->text);
 	/* Inside the client's own command its caller goes on with it; from elsewhere the loop does, by EPOLLOUT. */
 	watch(client);
 }
@@ -524,17 +372,18 @@ static void greet(struct uw_server *s, int fd)
 		return;
 	}
 	c->server = s;
+	c->talk.server = "usbwarpd";
 	c->source.ready = on_client;
 	uw_list_add(&s->clients, &c->node);
 	s->count++;
-	c->closing = true;
+	c->talk.closing = true;
 	if (!may_ask(s->worker->start, fd))
-		put_end(c, UW_CTL_DENIED, "only root, the daemon's own user and the group usbwarp may do this");
+		uw_talk_end(&c->talk, UW_CTL_DENIED, "only root, the daemon's own user and the group usbwarp may do this");
 	else if (s->count > UW_CLIENTS_MAX)
-		put_end(c, UW_CTL_BUSY, "too many are connected; try again");
+		uw_talk_end(&c->talk, UW_CTL_BUSY, "too many are connected; try again");
 	else
-		c->closing = false;
-	if (c->closing && !flush(c))
+		c->talk.closing = false;
+	if (c->talk.closing && !flush(c))
 		drop(c);
 }
 

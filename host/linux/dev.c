@@ -16,7 +16,7 @@
 #include "log.h"
 /* The one file that knows models: they are devices like any other from here on, so they need no component of theirs. */
 #include "model.h"
-#include "text.h"
+#include "field.h"
 
 static void say(struct uw_outcome *outcome, uint16_t status, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));

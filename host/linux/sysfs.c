@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "text.h"
+#include "field.h"
 
 #define DEVICES "/sys/bus/usb/devices"
 #define CLASS_HUB 0x09

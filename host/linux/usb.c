@@ -19,7 +19,7 @@
 #include "log.h"
 #include "pass.h"
 #include "sysfs.h"
-#include "text.h"
+#include "field.h"
 
 #define OVERHEAD 1024u               /* what usbfs charges for a transfer besides its data, about */
 #define RETRY (10 * UW_MS)           /* when the memory is with other programs */

@@ -4,7 +4,7 @@
 
 #include "dev.h"
 #include "sysfs.h"
-#include "text.h"
+#include "field.h"
 #include "usb.h"
 
 /* The devices below a hub, for the text that refuses it. */

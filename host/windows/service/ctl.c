@@ -12,12 +12,11 @@
 
 #include "listen.h"
 #include "log.h"
+#include "talk.h"
 #include "text.h"
 #include "wide.h"
 #include "worker.h"
 
-#define OUT_MAX (4u << 20)           /* bytes of one answer, far above what the most VMs and devices make */
-#define OUT_FIRST 16384u
 #define AGAIN (1000 * UW_MS)
 
 struct uw_client {
@@ -27,107 +26,24 @@ struct uw_client {
 	HANDLE pipe;
 	bool pending;          /* op is under way */
 	bool connected;
-	bool waiting;          /* the answer comes later */
 	bool running;          /* inside a command of its own */
-	bool closing;          /* once the answer has gone out */
-	bool failed;           /* to be dropped by whoever is at the top */
 	bool dead;             /* to be freed when op has come back */
-	uint32_t have;         /* bytes of in */
-	uint32_t id;           /* of the command under way */
-	uint8_t *out;
-	size_t out_bytes, out_sent, out_room;
-	struct {
-		struct uw_ctl_header header;
-		uint8_t body[UW_CTL_BODY_MAX];
-	} in;
+	struct uw_talk talk;
 };
-
-/* ---- answers ---- */
-
-static bool make_room(struct uw_client *c, size_t bytes)
-{
-	size_t room = c->out_room ? c->out_room : OUT_FIRST;
-	uint8_t *out;
-
-	while (room < c->out_bytes + bytes)
-		room *= 2;
-	if (room == c->out_room)
-		return true;
-	out = room <= OUT_MAX ? realloc(c->out, room) : NULL;
-	if (!out)
-		return false;
-	c->out = out;
-	c->out_room = room;
-	return true;
-}
-
-static void put(struct uw_client *c, uint16_t type, const void *body, uint32_t bytes)
-{
-	struct uw_ctl_header header = {
-		.magic = uw_put32(UW_CTL_MAGIC),
-		.version = uw_put16(UW_CTL_VERSION),
-		.type = uw_put16(type),
-		.id = uw_put32(c->id),
-		.length = uw_put32(bytes),
-	};
-
-	if (c->failed || !make_room(c, sizeof(header) + bytes)) {
-		c->failed = true;
-		return;
-	}
-	uw_copy(c->out + c->out_bytes, &header, sizeof(header));
-	uw_copy(c->out + c->out_bytes + sizeof(header), body, bytes);
-	c->out_bytes += sizeof(header) + bytes;
-}
-
-#define PUT(client, type, record) put(client, type, &(record), sizeof(record))
-
-static void put_end(struct uw_client *c, uint16_t status, const char *text)
-{
-	struct uw_ctl_end end = { .status = uw_put16(status) };
-
-	UW_TEXT_PUT(end.text, text);
-	PUT(c, UW_CTL_END, end);
-}
 
 /* ---- commands ---- */
 
 static void put_device(void *ctx, const struct uw_ctl_device *device)
 {
-	put(ctx, UW_CTL_DEVICE, device, sizeof(*device));
+	struct uw_client *c = ctx;
+
+	uw_talk_put(&c->talk, UW_CTL_DEVICE, device, sizeof(*device));
 }
 
 static void do_list(struct uw_client *c)
 {
-	c->waiting = true;
-	uw_devs_list(&c->server->worker->devs, c, c->id);
-}
-
-/* A name from outside: graphic ASCII, ends inside its field, with nothing behind its end. */
-static bool is_name(const uint8_t *field, bool may_be_empty)
-{
-	size_t bytes, i;
-
-	for (bytes = 0; bytes < UW_CTL_NAME && field[bytes] > 0x20 && field[bytes] < 0x7f; bytes++)
-		;
-	for (i = bytes; i < UW_CTL_NAME; i++)
-		if (field[i])
-			return false;
-	return bytes < UW_CTL_NAME && (bytes || may_be_empty);
-}
-
-static bool is_zero(const uint8_t *bytes, size_t count)
-{
-	while (count && !*bytes) {
-		bytes++;
-		count--;
-	}
-	return !count;
-}
-
-static void put_malformed(struct uw_client *c)
-{
-	put_end(c, UW_CTL_MALFORMED, "the message breaks the format of docs/CONTROL.md");
+	c->talk.waiting = true;
+	uw_devs_list(&c->server->worker->devs, c, c->talk.id);
 }
 
 /* Asked anew for each request: a connection may be handed to somebody else. It stays open, for list and status. */
@@ -135,32 +51,32 @@ static bool may_change(struct uw_client *c)
 {
 	if (uw_listen_is_admin(c->pipe))
 		return true;
-	put_end(c, UW_CTL_DENIED, "only administrators may bind and unbind; run this from an elevated prompt");
+	uw_talk_end(&c->talk, UW_CTL_DENIED, "only administrators may bind and unbind; run this from an elevated prompt");
 	return false;
 }
 
 static void do_bind(struct uw_client *c)
 {
-	const struct uw_ctl_bind *bind = (const void *)c->in.body;
+	const struct uw_ctl_bind *bind = (const void *)c->talk.in.body;
 
-	if (!is_name(bind->bus_id, false) || !is_name(bind->vm, true) ||
-	    !is_zero(bind->reserved, sizeof(bind->reserved))) {
-		put_malformed(c);
+	if (!uw_talk_is_name(bind->bus_id, false) || !uw_talk_is_name(bind->vm, true) ||
+	    !uw_talk_is_zero(bind->reserved, sizeof(bind->reserved))) {
+		uw_talk_malformed(&c->talk);
 	} else if (may_change(c)) {
-		c->waiting = true;
-		uw_devs_bind(&c->server->worker->devs, (const char *)bind->bus_id, (const char *)bind->vm, c, c->id);
+		c->talk.waiting = true;
+		uw_devs_bind(&c->server->worker->devs, (const char *)bind->bus_id, (const char *)bind->vm, c, c->talk.id);
 	}
 }
 
 static void do_unbind(struct uw_client *c)
 {
-	const struct uw_ctl_unbind *unbind = (const void *)c->in.body;
+	const struct uw_ctl_unbind *unbind = (const void *)c->talk.in.body;
 
-	if (!is_name(unbind->bus_id, false) || !is_zero(unbind->reserved, sizeof(unbind->reserved))) {
-		put_malformed(c);
+	if (!uw_talk_is_name(unbind->bus_id, false) || !uw_talk_is_zero(unbind->reserved, sizeof(unbind->reserved))) {
+		uw_talk_malformed(&c->talk);
 	} else if (may_change(c)) {
-		c->waiting = true;
-		uw_devs_unbind(&c->server->worker->devs, (const char *)unbind->bus_id, c, c->id);
+		c->talk.waiting = true;
+		uw_devs_unbind(&c->server->worker->devs, (const char *)unbind->bus_id, c, c->talk.id);
 	}
 }
 
@@ -179,7 +95,7 @@ static void put_daemon(struct uw_client *c)
 
 	UW_TEXT_PUT(daemon.name, "UsbWarpService");
 	UW_TEXT_PUT(daemon.release, USBWARP_RELEASE);
-	PUT(c, UW_CTL_DAEMON, daemon);
+	UW_TALK_PUT(&c->talk, UW_CTL_DAEMON, daemon);
 }
 
 static uint8_t devices_on(const struct uw_link *l)
@@ -221,7 +137,7 @@ static void put_vm(struct uw_client *c, const struct uw_link *l)
 	UW_TEXT_PUT(vm.name, l->config->name);
 	UW_TEXT_PUT(vm.guest, up ? (const char *)s->guest : "");
 	UW_TEXT_PUT(vm.path, up ? l->system.id : "");
-	PUT(c, UW_CTL_VM, vm);
+	UW_TALK_PUT(&c->talk, UW_CTL_VM, vm);
 }
 
 static void put_port(struct uw_client *c, const struct uw_link *l, const struct uw_dev *dev)
@@ -241,7 +157,7 @@ static void put_port(struct uw_client *c, const struct uw_link *l, const struct 
 	UW_TEXT_PUT(port.vm, l->config->name);
 	UW_TEXT_PUT(port.bus_id, dev->info.bus_id);
 	UW_TEXT_PUT(port.description, dev->info.name);
-	PUT(c, UW_CTL_PORT, port);
+	UW_TALK_PUT(&c->talk, UW_CTL_PORT, port);
 }
 
 static void do_status(struct uw_client *c)
@@ -262,23 +178,7 @@ static void do_status(struct uw_client *c)
 				put_port(c, l, dev);
 		}
 	}
-	put_end(c, UW_CTL_OK, "");
-}
-
-_Static_assert(UW_STAT_COUNT <= UW_CTL_VALUES_MAX, "a record holds all counters");
-
-static void put_counters(struct uw_client *c)
-{
-	uint16_t i;
-
-	for (i = 0; i < UW_STAT_COUNT; i++) {
-		struct uw_ctl_counter counter = { .index = uw_put16(i) };
-
-		UW_TEXT_PUT(counter.name, uw_counter_text[i].name);
-		UW_TEXT_PUT(counter.unit, uw_counter_text[i].unit);
-		UW_TEXT_PUT(counter.meaning, uw_counter_text[i].meaning);
-		PUT(c, UW_CTL_COUNTER, counter);
-	}
+	uw_talk_end(&c->talk, UW_CTL_OK, "");
 }
 
 /* port 0: the VM as a whole. A VM that does not run has done nothing. */
@@ -299,7 +199,7 @@ static void put_values(struct uw_client *c, const struct uw_link *l, uint8_t por
 	}
 	UW_TEXT_PUT(values.vm, l->config->name);
 	UW_TEXT_PUT(values.bus_id, bus_id);
-	PUT(c, UW_CTL_VALUES, values);
+	UW_TALK_PUT(&c->talk, UW_CTL_VALUES, values);
 }
 
 /* How many scopes matched. */
@@ -324,17 +224,17 @@ static uint32_t put_link_values(struct uw_client *c, const struct uw_link *l, co
 
 static void do_stats(struct uw_client *c)
 {
-	const struct uw_ctl_stats *stats = (const void *)c->in.body;
+	const struct uw_ctl_stats *stats = (const void *)c->talk.in.body;
 	const struct uw_worker *w = c->server->worker;
 	const char *vm = (const char *)stats->vm, *bus_id = (const char *)stats->bus_id;
 	uint32_t i, links = 0, scopes = 0;
 
-	if (!is_name(stats->vm, true) || !is_name(stats->bus_id, true) ||
-	    !is_zero(stats->reserved, sizeof(stats->reserved))) {
-		put_malformed(c);
+	if (!uw_talk_is_name(stats->vm, true) || !uw_talk_is_name(stats->bus_id, true) ||
+	    !uw_talk_is_zero(stats->reserved, sizeof(stats->reserved))) {
+		uw_talk_malformed(&c->talk);
 		return;
 	}
-	put_counters(c);
+	uw_talk_put_counters(&c->talk);
 	for (i = 0; i < w->links_count; i++) {
 		if (*vm && !uw_text_same(vm, w->links[i].config->name))
 			continue;
@@ -342,17 +242,14 @@ static void do_stats(struct uw_client *c)
 		scopes += put_link_values(c, &w->links[i], bus_id);
 	}
 	if (!links)
-		put_end(c, UW_CTL_NO_VM, "there is no such VM; usbwarp status shows those there are");
+		uw_talk_end(&c->talk, UW_CTL_NO_VM, "there is no such VM; usbwarp status shows those there are");
 	else if (!scopes)
-		put_end(c, UW_CTL_NOT_BOUND, "there is no such device on a port; usbwarp list shows those there are");
+		uw_talk_end(&c->talk, UW_CTL_NOT_BOUND, "there is no such device on a port; usbwarp list shows those there are");
 	else
-		put_end(c, UW_CTL_OK, "");
+		uw_talk_end(&c->talk, UW_CTL_OK, "");
 }
 
-static const struct {
-	void (*run)(struct uw_client *c);
-	uint32_t length;       /* bytes of the body */
-} commands[] = {
+static const struct uw_talk_command commands[] = {
 	[UW_CTL_LIST] = { do_list, 0 },
 	[UW_CTL_BIND] = { do_bind, sizeof(struct uw_ctl_bind) },
 	[UW_CTL_UNBIND] = { do_unbind, sizeof(struct uw_ctl_unbind) },
@@ -360,62 +257,12 @@ static const struct {
 	[UW_CTL_STATS] = { do_stats, sizeof(struct uw_ctl_stats) },
 };
 
-static void run_command(struct uw_client *c)
-{
-	uint16_t type = uw_get16(c->in.header.type);
-
-	if (type >= UW_COUNT_OF(commands) || !commands[type].run) {
-		put_end(c, UW_CTL_UNKNOWN, "this UsbWarpService does not know the command; is it older than usbwarp?");
-	} else if (uw_get32(c->in.header.length) != commands[type].length) {
-		put_malformed(c);
-	} else {
-		c->running = true;
-		commands[type].run(c);
-		c->running = false;
-	}
-}
-
 /* ---- clients ---- */
-
-/* What of a header makes the bytes after it meaningless ends the connection. */
-static bool header_good(struct uw_client *c)
-{
-	const struct uw_ctl_header *h = &c->in.header;
-
-	c->closing = true;
-	if (uw_get32(h->magic) != UW_CTL_MAGIC || uw_get32(h->length) > UW_CTL_BODY_MAX)
-		put_malformed(c);
-	else if (uw_get16(h->version) != UW_CTL_VERSION)
-		put_end(c, UW_CTL_BAD_VERSION,
-			"usbwarp and UsbWarpService speak different versions; install both from one release");
-	else
-		c->closing = false;
-	return !c->closing;
-}
-
-/* Runs the first message of in if it is there whole. */
-static bool take_message(struct uw_client *c)
-{
-	uint32_t bytes;
-
-	if (c->have < sizeof(c->in.header))
-		return false;
-	c->id = uw_get32(c->in.header.id);
-	if (!header_good(c))
-		return false;
-	bytes = (uint32_t)sizeof(c->in.header) + uw_get32(c->in.header.length);
-	if (c->have < bytes)
-		return false;
-	run_command(c);
-	c->have -= bytes;
-	memmove(&c->in, (uint8_t *)&c->in + bytes, c->have);
-	return true;
-}
 
 static void release(struct uw_client *c)
 {
 	CloseHandle(c->pipe);
-	free(c->out);
+	uw_talk_clear(&c->talk);
 	free(c);
 }
 
@@ -451,14 +298,14 @@ static void proceed(struct uw_client *c)
 {
 	BOOL begun;
 
-	if (c->pending || c->waiting)
+	if (c->pending || c->talk.waiting)
 		return;
 	begin(c);
-	if (c->out_bytes)
-		begun = WriteFile(c->pipe, c->out + c->out_sent, (DWORD)(c->out_bytes - c->out_sent), NULL,
+	if (c->talk.out_bytes)
+		begun = WriteFile(c->pipe, c->talk.out + c->talk.out_sent, (DWORD)(c->talk.out_bytes - c->talk.out_sent), NULL,
 				  &c->op.overlapped);
 	else
-		begun = ReadFile(c->pipe, (uint8_t *)&c->in + c->have, (DWORD)(sizeof(c->in) - c->have), NULL,
+		begun = ReadFile(c->pipe, (uint8_t *)&c->talk.in + c->talk.have, (DWORD)(sizeof(c->talk.in) - c->talk.have), NULL,
 				 &c->op.overlapped);
 	if (begun || GetLastError() == ERROR_IO_PENDING)
 		return;
@@ -468,9 +315,14 @@ static void proceed(struct uw_client *c)
 
 static void work(struct uw_client *c)
 {
-	while (!c->waiting && !c->out_bytes && !c->closing && take_message(c))
-		;
-	if (c->failed)
+	bool taken = true;
+
+	while (taken && !c->talk.waiting && !c->talk.out_bytes && !c->talk.closing) {
+		c->running = true;
+		taken = uw_talk_take(&c->talk, commands, UW_COUNT_OF(commands), c);
+		c->running = false;
+	}
+	if (c->talk.failed)
 		drop(c);
 	else
 		proceed(c);
@@ -478,18 +330,16 @@ static void work(struct uw_client *c)
 
 static void wrote(struct uw_client *c, uint32_t bytes)
 {
-	c->out_sent += bytes;
-	if (c->out_sent < c->out_bytes) {
+	c->talk.out_sent += bytes;
+	if (c->talk.out_sent < c->talk.out_bytes) {
 		proceed(c);
 		return;
 	}
-	if (c->closing) {
+	if (c->talk.closing) {
 		drop(c);
 		return;
 	}
-	free(c->out);
-	c->out = NULL;
-	c->out_bytes = c->out_sent = c->out_room = 0;
+	uw_talk_clear(&c->talk);
 	work(c);
 }
 
@@ -504,24 +354,24 @@ static void on_io(struct uw_op *op, uint32_t error, uint32_t bytes)
 		drop(c);
 	} else if (!c->connected) {
 		if (error)
-			c->failed = true;
+			c->talk.failed = true;
 		greet(c);
-	} else if (c->out_bytes) {
+	} else if (c->talk.out_bytes) {
 		wrote(c, bytes);
 	} else {
-		c->have += bytes;
+		c->talk.have += bytes;
 		work(c);
 	}
 }
 
 void uw_server_answer(struct uw_client *client, uint32_t id, const struct uw_outcome *outcome)
 {
-	client->id = id;
-	client->waiting = false;
-	put_end(client, outcome->status, outcome->text);
+	client->talk.id = id;
+	client->talk.waiting = false;
+	uw_talk_end(&client->talk, outcome->status, outcome->text);
 	if (client->running)
 		return; /* its command goes on with it */
-	if (client->failed)
+	if (client->talk.failed)
 		drop(client);
 	else
 		proceed(client);
@@ -531,7 +381,7 @@ void uw_server_listed(struct uw_client *client, uint32_t id)
 {
 	struct uw_outcome outcome = { .status = UW_CTL_OK };
 
-	client->id = id;
+	client->talk.id = id;
 	uw_devs_each(&client->server->worker->devs, put_device, client);
 	uw_server_answer(client, id, &outcome);
 }
@@ -546,6 +396,7 @@ static bool await_client(struct uw_server *s, bool first)
 	if (!c)
 		return false;
 	c->server = s;
+	c->talk.server = "UsbWarpService";
 	c->pipe = uw_listen_pipe(first);
 	if (c->pipe == INVALID_HANDLE_VALUE) {
 		free(c);
@@ -586,15 +437,15 @@ static void greet(struct uw_client *c)
 	struct uw_server *s = c->server;
 
 	open_door(s);
-	if (c->failed) {
+	if (c->talk.failed) {
 		drop(c);
 		return;
 	}
 	c->connected = true;
 	s->count++;
 	if (s->count > UW_CLIENTS_MAX) {
-		c->closing = true;
-		put_end(c, UW_CTL_BUSY, "too many are connected; try again");
+		c->talk.closing = true;
+		uw_talk_end(&c->talk, UW_CTL_BUSY, "too many are connected; try again");
 	}
 	work(c);
 }

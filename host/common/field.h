@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* Text in fixed fields: cut at a whole character, padded with zeros. */
-#ifndef UW_TEXT_H
-#define UW_TEXT_H
+#ifndef UW_FIELD_H
+#define UW_FIELD_H
 
 #include "base.h"
 
