@@ -5,7 +5,7 @@ BUILD := build
 # The demo does without the tests and what they need.
 TESTING := OFF
 
-.PHONY: build module guest demo shell test test-debug test-kernels test-wine windows soak bench clean help
+.PHONY: build module guest demo shell test test-debug test-kernels test-wine windows windows-wdk soak bench clean help
 
 help:
 	@echo 'make demo    set everything up, boot a guest, use two devices in it, say how it went'
@@ -14,6 +14,7 @@ help:
 	@echo 'make build   the daemon, the command line and the guest module; TESTING=ON adds the tests'
 	@echo 'make bench   what the transport costs, as ratios to baselines of the same run'
 	@echo 'make windows the Windows host: drivers, service, command line, installer, cross-built'
+	@echo 'make windows-wdk   compares its view of Windows with the headers and libraries of Microsoft'
 	@echo 'make test-wine     the Windows host under Wine, with a guest: everything; make test has a part of it'
 	@echo 'make test-debug    the VM tests on a kernel with lockdep, KASAN and kmemleak, built once in minutes'
 	@echo 'make test-kernels  the module against the headers of other kernels, newer ones in a chroot'
@@ -49,6 +50,10 @@ test:
 windows:
 	scripts/setup.sh windows
 	scripts/build-windows.sh
+
+# Needs the .NET SDK and a NuGet source, and fetches a gigabyte; for those who want to know.
+windows-wdk: windows
+	scripts/build-windows-wdk.sh
 
 test-wine:
 	scripts/setup.sh test

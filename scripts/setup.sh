@@ -34,6 +34,7 @@ packages()
 		win    make                  the same
 		win    clang                 the packaged drivers and programs
 		win    lld                   links them: control-flow guard, PDB
+		win    llvm                  its resource compiler and manifest tool, for the check of the Visual Studio branch
 		win    gcc-mingw-w64-x86-64  headers and libraries of Windows, and a second compiler
 		win    mingw-w64-tools       import libraries from definition files (gendef)
 		win    python3               the catalog and the installer's tables
