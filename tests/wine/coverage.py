@@ -113,7 +113,7 @@ def merge(driver, notes, total):
     for path in (total, one, both):
         shutil.rmtree(path, ignore_errors=True)
     count = 0
-    for name in sorted(n for n in os.listdir(RAW) if n.rpartition("-")[0] == driver):
+    for name in sorted(n for n in os.listdir(RAW) if n.split("-")[0] == driver):
         wrong = unpack(os.path.join(RAW, name), one, stamps)
         count += not wrong
         if wrong:

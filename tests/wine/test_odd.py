@@ -117,6 +117,14 @@ def events():
         assert heard(h).get("Device", 0) >= 1, heard(h)
 
 
+@case
+def lies_are_heard():
+    with Host() as h:
+        h.wine.control("etw 5 0")
+        h.guest("hostile", "bad", 1, 4000, timeout=120)
+        assert heard(h).get("Fault", 0) >= 1, heard(h)
+
+
 # ---- too much ----
 
 
@@ -257,6 +265,69 @@ def sleep_with_a_device():
         equal(h.wait_devices(1, port=1)[0]["vm"], "vm", "who has it")
         release(guest)
         h.guest("device", "vm", "first", 3)
+
+
+# ---- the filter driver's worse days ----
+
+
+def device_key(s):
+    return f"HKLM\\System\\CurrentControlSet\\Enum\\{s.ident}"
+
+
+def try_control(s, line):
+    """False: refused."""
+    try:
+        s.wine.control(line)
+    except lab.Failed:
+        return False
+    return True
+
+
+@case
+def each_call_of_an_arrival_fails_once():
+    """A device whose driver cannot be added or started is left alone, and comes up when memory is back."""
+    with test_filter.Stack() as s:
+        s.wine.run("reg", "add", device_key(s), "/v", "LocationInformation", "/d", "Port_#0003.Hub_#0001", "/f")
+        for number in range(1, 80):
+            if any(line.startswith(s.ident) for line in s.wine.control("stacks")):
+                try_control(s, f"query-remove {s.ident}")
+                try_control(s, f"remove {s.ident}")
+            s.wine.control(f"fault all {number} 0 UsbWarpFilter")
+            try_control(s, f"setup {s.ident}")
+            failed = int(re.search(r" failed=(\d+) ", s.wine.control("counts")[0]).group(1))
+            s.wine.control("fault off")
+            if not failed:
+                break
+        assert 6 <= number < 79, number
+        s.ready()
+        s.client("enumerate")
+
+
+@case
+def device_that_does_not_answer():
+    """Every endpoint says NAK for ever: what the driver asks itself ends after a while, and the device is given up for now."""
+    with test_filter.Stack() as s:
+        s.bus("nak", "1", "2")
+        assert "FAIL" in s.client("enumerate", check=False)
+        s.bus("nak", "1", "0")
+        s.client("enumerate")
+
+
+@case
+def alternate_setting_after_sleep():
+    """What the guest had chosen is chosen again; the plug is pulled under a bus that answers late."""
+    with test_filter.Stack() as s:
+        client = s.begin("unplug")
+        s.wine.control("sleep")
+        s.wine.control("resume")
+        s.wine.control("sleep")
+        s.wine.control("resume")
+        s.bus("mode", "delay", "300")
+        time.sleep(0.5)
+        s.bus("unplug", "1")
+        s.end(client)
+        s.bus("mode", "inline")
+        s.bus("wait", "1", "absent")
 
 
 # ---- frames of several packets ----

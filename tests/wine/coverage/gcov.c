@@ -31,7 +31,8 @@ __attribute__((section(".gcov$z"), used)) static const struct gcov_info *const l
 
 static FAST_MUTEX lock;
 static DRIVER_UNLOAD *real_unload;
-static WCHAR path[160] = L"\\??\\C:\\windows\\uwcov\\";
+static const WCHAR folder[] = L"\\??\\C:\\windows\\uwcov\\";
+static WCHAR path[160];
 static uint8_t bytes[ROOM];
 static uint32_t used;
 
@@ -129,14 +130,17 @@ static VOID NTAPI unload(DRIVER_OBJECT *object)
 	uw_coverage();
 }
 
-/* The driver's name and the time. */
+/* The driver's name and the time. An image whose DriverEntry fails is kept by Wine and entered again: its counters go on,
+ * and so does its file. */
 static void choose_path(const UNICODE_STRING *name)
 {
-	uint32_t at = 0, i, shift;
+	uint32_t at, i, shift;
 	LARGE_INTEGER now;
 
-	while (path[at])
-		at++;
+	if (path[0])
+		return;
+	for (at = 0; folder[at]; at++)
+		path[at] = folder[at];
 	for (i = sizeof(L"\\Driver\\") / sizeof(WCHAR) - 1; i < name->Length / sizeof(WCHAR) && i < 64; i++)
 		path[at++] = name->Buffer[i];
 	path[at++] = '-';
