@@ -148,8 +148,10 @@ def requests_that_nobody_would_send():
     """The filter driver is kernel code's alone, and refuses what it does not know."""
     with Host(bus=True) as h:
         h.wine.start(h.wine.driver(built("uwodd.sys")))
-        h.wine.control("call uwodd.sys odd_ask_filter")
-        h.wine.wait_log("uwodd: asked")
+        for ask in ("odd_ask_filter", "odd_ask_driver"):
+            before = len(h.wine.log())
+            h.wine.control(f"call uwodd.sys {ask}")
+            h.wine.wait_log("uwodd: asked", start=before)
         h.wine.stop("uwodd")
         h.guest("device", "vm", "first", 3)
 

@@ -264,6 +264,25 @@ EXPORT odd_ask_filter(void)
 	DbgPrint("uwodd: asked\n");
 }
 
+/* Wine's server refuses a name below a device by itself. */
+EXPORT odd_ask_driver(void)
+{
+	UNICODE_STRING name = RTL_CONSTANT_STRING(L"\\Device\\UsbWarp");
+	static FILE_OBJECT named;
+	IO_STACK_LOCATION at = { .MajorFunction = IRP_MJ_CREATE, .FileObject = &named };
+	DEVICE_OBJECT *device;
+	FILE_OBJECT *file;
+	NTSTATUS status = IoGetDeviceObjectPointer(&name, FILE_READ_DATA | FILE_WRITE_DATA, &file, &device);
+
+	expect("kernel code opens UsbWarp", status, STATUS_SUCCESS);
+	if (!NT_SUCCESS(status))
+		return;
+	named.FileName = (UNICODE_STRING)RTL_CONSTANT_STRING(L"\\below");
+	expect("a name below UsbWarp", ask(device, &at, UserMode), STATUS_OBJECT_NAME_NOT_FOUND);
+	ObDereferenceObject(file);
+	DbgPrint("uwodd: asked\n");
+}
+
 /* ---- the driver ---- */
 
 static NTSTATUS finish(IRP *irp, NTSTATUS status)
