@@ -30,6 +30,10 @@ bool setup_fails(const char *call, const WCHAR *id)
 		RegCloseKey(key);
 	}
 	lab_trace("setup", "step %lu: %s %ls%s", count, call, id ? id : L"", count == failing ? ": fails, as planned" : "");
+	if (count == lab_number("UWLAB_SETUP_HANG", 0)) {
+		lab_trace("setup", "step %lu waits to be killed", count);
+		Sleep(INFINITE);
+	}
 	return count == failing;
 }
 

@@ -33,7 +33,7 @@ struct setup_driver {
 #define setup_fault(...) lab_report("setup", __VA_ARGS__)
 
 /* Counts a call that changes something (HKLM\Software\UwLab, SetupStep) and says whether it is the one that is to fail:
- * UWLAB_SETUP_FAIL. The call's name goes into the trace. */
+ * UWLAB_SETUP_FAIL. In that of UWLAB_SETUP_HANG it never returns. The call's name goes into the trace. */
 bool setup_fails(const char *call, const WCHAR *id);
 
 /* The instance id of a devnode, of an element of a set. */
