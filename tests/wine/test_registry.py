@@ -10,13 +10,13 @@ numbered is not on the list, but that there is one for each devnode that has a d
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
-import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
-from stack import BUILD, DRIVER, FILTER, PARAMETERS, RENAMES, ROOT, SERVICE, STANDINS, WineStack, wine  # noqa: E402
+from stack import BUILD, DRIVER, FILTER, PARAMETERS, RENAMES, ROOT, SERVICE, SETTINGS, STANDINS, WineStack, wine  # noqa: E402
 from lab import case, equal, main  # noqa: E402
 
 PACKAGING = os.path.join(ROOT, "packaging", "windows")
@@ -36,6 +36,11 @@ NO_CLASS = '"{00000000-0000-0000-0000-000000000000}"'
 
 # The bus itself; and the key of the application log, which Wine drops when it is empty.
 LABORATORY = re.compile(r"\\services\\uwbus|\\eventlog\\application$")
+
+# What the service control manager is to do, as Windows keeps it: reset period, no message, no command, three actions,
+# their offset; then SC_ACTION_RESTART and a time for each.
+RECOVERY = [86400, 0, 0, 3, 20, 1, 1000, 1, 5000, 1, 60000]
+SERVICES, EVENTS = WHOLE[0].lower(), WHOLE[0].lower() + r"\eventlog\application\usbwarp"
 
 # A former driver that Windows would choose by itself, and one that only a person chooses: it names no id of the device.
 FORMER_INF = r"""[Version]
@@ -142,7 +147,7 @@ class Windows(WineStack):
         """The laboratory alone. The stand-ins are the system's, the drivers' files where the driver store would be."""
         self.files = self.prefix.root / "files"
         self.files.mkdir()
-        for name in STANDINS:
+        for name in (*STANDINS, "uwlabadv.dll"):
             self.prefix.put(os.path.join(self.build, name))
         self.prefix.put(os.path.join(self.build, FILTER + ".sys"), "system32/drivers", [wine.KERNEL])
         self.prefix.driver(os.path.join(self.build, "uwprobe.sys"))
@@ -158,7 +163,8 @@ class Windows(WineStack):
         """What is packaged, with the laboratory's names of imports."""
         for name in (FILTER, DRIVER):
             wine.patch_imports.patch_file(os.path.join(self.build, name + ".sys"), self.files / (name + ".sys"), [wine.KERNEL])
-        wine.patch_imports.patch_file(os.path.join(self.build, SERVICE + ".exe"), self.files / (SERVICE + ".exe"), RENAMES)
+        wine.patch_imports.patch_file(os.path.join(self.build, SERVICE + ".exe"), self.files / (SERVICE + ".exe"),
+                                      [*RENAMES, "advapi32.dll=uwlabadv.dll"])
         shutil.copy(os.path.join(self.build, "UsbWarpController.exe"), self.files)
         for name in os.listdir(PACKAGING):
             if name.endswith((".inf", ".ps1", ".psm1")):
@@ -201,6 +207,35 @@ class Windows(WineStack):
     def answers(self):
         self.running = True
         self.until(lambda: self.cli("status", check=False).returncode == 0, "the service to answer")
+
+    def choose_by_hand(self, name, inf):
+        """As somebody does in the Device Manager who takes a driver of the list, though it is not for this device."""
+        self.prefix.run("C:\\windows\\setuptest.exe", "bind", self.instance(name), "C:\\windows\\inf\\" + inf)
+
+    def program(self, *words, code=0):
+        """The service's program, from where nothing installs it."""
+        done = self.prefix.run(self.prefix.root / "files" / (SERVICE + ".exe"), *words, check=False, timeout=180)
+        equal(done.returncode, code, f"{words}: {done.stdout}{done.stderr}{self.log()}; exit code")
+
+    def install_by_hand(self):
+        """The command line is installed by copying it."""
+        folder = self.prefix.windows.parent / "Program Files" / "UsbWarp"
+        folder.mkdir(exist_ok=True)
+        shutil.copy(self.files / "UsbWarpController.exe", folder / "usbwarp.exe")
+        self.program("--install")
+        self.program("--install-drivers")
+        self.prefix.start(SERVICE)
+        self.answers()
+
+    def uninstall_by_hand(self):
+        self.running = False
+        self.program("--remove-drivers")
+        self.program("--uninstall")
+
+    def kill(self):
+        """The service's process ends without a chance to do anything."""
+        self.running = False
+        self.prefix.run("taskkill", "/f", "/im", SERVICE + ".exe")
 
     def msi(self):
         path = self.files / "UsbWarp.msi"
@@ -263,6 +298,73 @@ def installer_leaves_the_registry_as_it_was():
         s.bus("plug", "disk:file=" + s.directory + "/disk,serial=disk1", str(s.devices["disk-1"]))
         s.choose("disk-1")
         s.compare(before, "after the uninstall")
+
+
+@case
+def bound_is_one_devnode_and_no_more():
+    """Of two identical devices, and of all that Windows keeps of drivers and filters."""
+    with Windows() as s:
+        four_devices(s)
+        s.install_by_hand()
+        before = snapshot(s.prefix)
+        s.bind("zero-1")
+        after = snapshot(s.prefix)
+        equal(s.driver_of("zero-1"), OURS, "bound")
+        changed = {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
+        equal(changed, {s.node("zero-1"), WHOLE[-1].lower() + r"\bindings", SERVICES + r"\usbwarpfilter"}, "what a bind changes")
+        equal([key for key in after if key.endswith(" filters")], [], "filters anywhere")
+        s.unbind("zero-1")
+        equal(differences(before, snapshot(s.prefix)), [f"new: {SERVICES}\\usbwarpfilter {after[SERVICES + chr(92) + 'usbwarpfilter']}"],
+              "changes after the unbind")
+        s.uninstall_by_hand()
+
+
+@case
+def install_and_uninstall_by_hand():
+    """The service's recovery and event source; and a former driver that somebody had chosen is the one that comes back."""
+    with Windows() as s:
+        four_devices(s)
+        s.former("oem31.inf", '"By hand" = Other, USB\\NOBODY')
+        s.choose_by_hand("zero-2", "oem31.inf")
+        s.former("oem31.inf", '"Not this one" = Install, USB\\NOBODY2', '"By hand" = Other, USB\\NOBODY')
+        equal(s.driver_of("zero-2"), ("uwprobe", "oem31.inf", "Other"), "chosen by hand")
+        before = snapshot(s.prefix)
+        s.install_by_hand()
+        now = snapshot(s.prefix)
+        service = now[SERVICES + "\\usbwarpservice"]
+        equal(bytes.fromhex(service["failureactions"].removeprefix("hex:").replace(",", "")), struct.pack("<11I", *RECOVERY), "recovery")
+        equal((service["failureactionsonnoncrashfailures"], service["start"]), ("dword:00000001", "dword:00000002"), "service")
+        program = "Z:" + str(s.files / (SERVICE + ".exe")).replace("/", "\\")
+        equal(now[EVENTS], {"eventmessagefile": program, "typessupported": "dword:00000007"}, "event source")
+        s.bind("zero-2")
+        s.bind("disk-1")
+        s.unbind("zero-2")
+        s.bind("zero-2")
+        s.uninstall_by_hand()
+        s.compare(before, "after the uninstall")
+
+
+@case
+def a_bind_that_was_killed_is_undone():
+    """In each step: the journal tells the uninstall what the device had."""
+    with Windows() as s:
+        four_devices(s)
+        before = snapshot(s.prefix)
+        for name, step in (("zero-1", 2), ("zero-2", 4), ("disk-1", 5), ("pico-1", 4)):
+            s.install_by_hand()
+            s.prefix.run("reg", "delete", SETTINGS, "/v", "SetupStep", "/f", check=False)
+            s.set("UWLAB_SETUP_HANG", step)
+            asked = s.prefix.spawn(FOLDER + "\\usbwarp.exe", "bind", s.bus_id(name), stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL)
+            s.until(lambda: s.log().count("waits to be killed") > 0, "the bind to be in its step")
+            assert "step=binding" in s.prefix.run("reg", "query", r"HKLM\Software\UsbWarp\Bindings").stdout, "no journal"
+            s.kill()
+            asked.wait(60)
+            s.forget("UWLAB_SETUP_HANG")
+            os.remove(s.trace_path())
+            s.uninstall_by_hand()
+            equal(s.driver_of(name), ("", "", "") if name == "pico-1" else FORMER, f"{name}, killed in step {step}")
+        s.compare(before, "after the last uninstall")
 
 
 if __name__ == "__main__":
