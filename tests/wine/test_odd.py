@@ -302,6 +302,16 @@ def each_call_of_an_arrival_fails_once():
                 break
         assert 6 <= number < 79, number
         s.ready()
+        for number in range(1, 10):
+            s.wine.control(f"query-remove {s.ident}")
+            s.wine.control(f"remove {s.ident}")
+            s.bus("fail", "1", number, "0xc0000011")
+            if not try_control(s, f"setup {s.ident}"):
+                s.bus("fail", "1", "0", "0")
+                try_control(s, f"remove {s.ident}")
+                s.wine.control(f"setup {s.ident}")
+            s.bus("fail", "1", "0", "0")
+            s.ready()
         s.client("enumerate")
 
 
@@ -313,6 +323,18 @@ def device_that_does_not_answer():
         assert "FAIL" in s.client("enumerate", check=False)
         s.bus("nak", "1", "0")
         s.client("enumerate")
+
+
+@case
+def requests_that_the_stack_refuses():
+    """A pipe that the stack does not know, or a function: its lengths are not believed."""
+    with test_filter.Stack() as s:
+        for status in ("0x80000600", "0xc0000e00"):
+            for number in (3, 8, 20):
+                s.bus("fail", "1", number, status)
+                s.client("queue", 1, number, check=False)
+                s.bus("fail", "1", "0", "0")
+            s.client("enumerate")
 
 
 @case

@@ -3,9 +3,10 @@
  * Writes a driver's execution counters out, in the build that measures coverage and in no other.
  *
  * The driver is entered here, so that its unload routine can be followed by the last look at the counters. uw_coverage is
- * exported for whoever wants them earlier: a prefix may end with its drivers loaded. Each loading has a file of its own,
- * C:\windows\uwcov\DRIVER-TIME, which later looks replace: records of a kind, a length and bytes, the kinds being N (the
- * name of a .gcda), D (more of its contents) and E (the end, without which the file is not whole).
+ * exported for whoever wants them earlier: a prefix may end with its drivers loaded. Each look makes a file,
+ * C:\windows\uwcov\DRIVER-TIME-LETTER: records of a kind, a length and bytes, the kinds being N (the name of a .gcda), D
+ * (more of its contents) and E (the end, without which the file is not whole). None replaces another: the process may be
+ * killed at any moment.
  *
  * Nt calls are used, which the forwarding kernel passes on unseen, so that planned failures hit the driver itself.
  */
@@ -33,6 +34,7 @@ static FAST_MUTEX lock;
 static DRIVER_UNLOAD *real_unload;
 static const WCHAR folder[] = L"\\??\\C:\\windows\\uwcov\\";
 static WCHAR path[160];
+static uint32_t letter;            /* where in path it is; z is used again and again */
 static uint8_t bytes[ROOM];
 static uint32_t used;
 
@@ -100,6 +102,7 @@ static void write_file(void)
 	UNICODE_STRING name;
 	HANDLE file;
 
+	path[letter] = (WCHAR)(path[letter] == 'z' ? 'z' : path[letter] + 1);
 	RtlInitUnicodeString(&name, path);
 	InitializeObjectAttributes(&attributes, &name, OBJ_CASE_INSENSITIVE, NULL, NULL);
 	if (!NT_SUCCESS(NtCreateFile(&file, GENERIC_WRITE | SYNCHRONIZE, &attributes, &io, NULL, FILE_ATTRIBUTE_NORMAL, 0,
@@ -120,8 +123,8 @@ void uw_coverage(void)
 		if (*info)
 			__gcov_info_to_gcda(*info, on_name, on_data, on_get, NULL);
 	put_record('E', NULL, 0);
-	ExReleaseFastMutex(&lock);
 	write_file();
+	ExReleaseFastMutex(&lock);
 }
 
 static VOID NTAPI unload(DRIVER_OBJECT *object)
@@ -131,7 +134,7 @@ static VOID NTAPI unload(DRIVER_OBJECT *object)
 }
 
 /* The driver's name and the time. An image whose DriverEntry fails is kept by Wine and entered again: its counters go on,
- * and so does its file. */
+ * and so does its name. */
 static void choose_path(const UNICODE_STRING *name)
 {
 	uint32_t at, i, shift;
@@ -147,6 +150,9 @@ static void choose_path(const UNICODE_STRING *name)
 	KeQuerySystemTime(&now);
 	for (shift = 64; shift; path[at++] = L"0123456789abcdef"[(uint64_t)now.QuadPart >> shift & 15])
 		shift -= 4;
+	path[at++] = '-';
+	letter = at;
+	path[at++] = 'a' - 1;
 	path[at] = 0;
 }
 
