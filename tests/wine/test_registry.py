@@ -314,8 +314,8 @@ def bound_is_one_devnode_and_no_more():
         equal(changed, {s.node("zero-1"), WHOLE[-1].lower() + r"\bindings", SERVICES + r"\usbwarpfilter"}, "what a bind changes")
         equal([key for key in after if key.endswith(" filters")], [], "filters anywhere")
         s.unbind("zero-1")
-        equal(differences(before, snapshot(s.prefix)), [f"new: {SERVICES}\\usbwarpfilter {after[SERVICES + chr(92) + 'usbwarpfilter']}"],
-              "changes after the unbind")
+        service = SERVICES + "\\usbwarpfilter"
+        equal(differences(before, snapshot(s.prefix)), [f"new: {service} {after[service]}"], "changes after the unbind")
         s.uninstall_by_hand()
 
 
@@ -332,7 +332,8 @@ def install_and_uninstall_by_hand():
         s.install_by_hand()
         now = snapshot(s.prefix)
         service = now[SERVICES + "\\usbwarpservice"]
-        equal(bytes.fromhex(service["failureactions"].removeprefix("hex:").replace(",", "")), struct.pack("<11I", *RECOVERY), "recovery")
+        actions = bytes.fromhex(service["failureactions"].removeprefix("hex:").replace(",", ""))
+        equal(actions, struct.pack("<11I", *RECOVERY), "recovery")
         equal((service["failureactionsonnoncrashfailures"], service["start"]), ("dword:00000001", "dword:00000002"), "service")
         program = "Z:" + str(s.files / (SERVICE + ".exe")).replace("/", "\\")
         equal(now[EVENTS], {"eventmessagefile": program, "typessupported": "dword:00000007"}, "event source")
