@@ -15,6 +15,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import lab  # noqa: E402
 import test_driver  # noqa: E402
 import test_filter  # noqa: E402
+from stack import WineStack, program  # noqa: E402
 from test_driver import DRIVER, Host, built, equal, kill, release  # noqa: E402
 
 CASES = []
@@ -267,6 +268,25 @@ def sleep_with_a_device():
         equal(h.wait_devices(1, port=1)[0]["vm"], "vm", "who has it")
         release(guest)
         h.guest("device", "vm", "first", 3)
+
+
+# ---- guests ----
+
+
+@case
+def guest_away_for_longer_than_is_waited_for():
+    """The device is closed, stays bound, and is opened again for the guest that comes."""
+    with WineStack(["pico"], options={"orphan": "1000"}) as s:
+        with s.guest(files={"/sums": program("sums")}, modules=["cdc-acm"]) as g:
+            s.bind("pico-1")
+            g.wait_for("test -e /dev/ttyACM0")
+            for _ in range(2):
+                g.run("rmmod usbwarp")
+                time.sleep(3)
+                g.run("insmod /usbwarp.ko")
+                g.wait_for("test -e /dev/ttyACM0", timeout=60)
+                out = g.run("/sums /dev/ttyACM0 5", timeout=60).out
+                assert "5/5 sums right" in out, out
 
 
 # ---- the filter driver's worse days ----
