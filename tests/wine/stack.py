@@ -104,7 +104,6 @@ class WineStack:
         self.prefix.driver(os.path.join(self.build, DRIVER + ".sys"))
         bus = self.prefix.put(os.path.join(self.build, "uwbus.sys"), "system32/drivers", [wine.KERNEL])
         self.bus("install", bus)
-        self.prefix.start(DRIVER)
         self.registry(r"HKLM\SOFTWARE\UsbWarp", "Inf", INF)
         for name, value in {"discover": "100", "log": "debug", **self.options}.items():
             self.registry(PARAMETERS, name, value)
@@ -146,7 +145,8 @@ class WineStack:
 
     def unload(self):
         self.bus("remove-bus")
-        self.prefix.stop(DRIVER)
+        if self.prefix.state(DRIVER) == "RUNNING":  # the service starts it with the first VM
+            self.prefix.stop(DRIVER)
 
     # The laboratory
 
