@@ -5,7 +5,7 @@ BUILD := build
 # The demo does without the tests and what they need.
 TESTING := OFF
 
-.PHONY: build module guest demo shell test test-debug test-kernels test-wine windows windows-wdk soak bench clean help
+.PHONY: build module guest demo shell test test-debug test-kernels test-wine coverage windows windows-wdk soak bench clean help
 
 help:
 	@echo 'make demo    set everything up, boot a guest, use two devices in it, say how it went'
@@ -16,6 +16,7 @@ help:
 	@echo 'make windows the Windows host: drivers, service, command line, installer, cross-built'
 	@echo 'make windows-wdk   compares its view of Windows with the headers and libraries of Microsoft'
 	@echo 'make test-wine     the Windows host under Wine, with a guest: everything; make test has a part of it'
+	@echo 'make coverage      which lines of the Windows drivers those tests execute'
 	@echo 'make test-debug    the VM tests on a kernel with lockdep, KASAN and kmemleak, built once in minutes'
 	@echo 'make test-kernels  the module against the headers of other kernels, newer ones in a chroot'
 	@echo 'make soak    the slow tests: a million seeded runs of the loop test, all fault cycles'
@@ -60,6 +61,14 @@ test-wine:
 	$(MAKE) --no-print-directory TESTING=ON build guest
 	USBWARP_LAB=ON scripts/build-windows.sh
 	tests/wine/run.sh
+
+coverage:
+	scripts/setup.sh test
+	$(MAKE) --no-print-directory TESTING=ON build guest
+	cmake -S host/windows -B $(BUILD)/windows-coverage -DUSBWARP_LAB=ON -DUSBWARP_COVERAGE=ON \
+		-DCMAKE_TOOLCHAIN_FILE=$(CURDIR)/host/windows/cmake/gcc.cmake >/dev/null
+	cmake --build $(BUILD)/windows-coverage -j "$$(nproc)" -- --no-print-directory
+	tests/wine/coverage.py
 
 test-debug:
 	scripts/setup.sh all
