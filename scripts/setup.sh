@@ -35,6 +35,7 @@ packages()
 		win    clang                 the packaged drivers and programs
 		win    lld                   links them: control-flow guard, PDB
 		win    llvm                  its resource compiler and manifest tool, for the check of the Visual Studio branch
+		win    clang-tools-14        clang-cl, for the same
 		win    gcc-mingw-w64-x86-64  headers and libraries of Windows, and a second compiler
 		win    mingw-w64-tools       import libraries from definition files (gendef)
 		win    python3               the catalog and the installer's tables
