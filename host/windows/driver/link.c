@@ -356,13 +356,12 @@ static void set_limits(struct uw_host_limits *limits, const struct uw_nt_open *o
 	limits->orphan = uw_get32(o->orphan) * UW_MS;
 }
 
-/* Streams need URBs that carry a pipe's stream handle, which only a USBD handle of Windows' own kit makes. */
+/* Streams need URBs that carry a pipe's stream handle, which only a USBD handle of Windows' own kit makes.
+ * UsbWarpFilter.sys has none, and so no guest is offered streams. */
 static void set_layout(struct uw_layout *layout, uint32_t size)
 {
 	uw_layout_default(layout, size);
-#ifndef UW_USBD
 	layout->features &= ~UW_FEATURE_STREAMS;
-#endif
 	layout->link = UW_LINK_DOORBELL | UW_LINK_INTERRUPT;
 	layout->doorbell = DOORBELL;
 }
