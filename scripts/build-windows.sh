@@ -42,7 +42,7 @@ for name in $("$package/mkmsi.py" --list); do
 done
 if [ -n "$missing" ]; then
 	echo "build-windows: nothing is packaged, since this tree did not make:$missing" >&2
-	exit 0
+	exit 1
 fi
 "$package/mkcat.py" --inf "$out/UsbWarpFilter.inf"
 "$package/sign.sh" "$out" "$out/signed"
