@@ -171,8 +171,6 @@ def sleeps_and_wakes():
         s.bind("pico-1")
         s.bind("disk-1")
         g.wait_for("test -e /dev/ttyACM0 && test -b /dev/sda")
-        if g.run("test -w /sys/power/pm_test", check=False).code:
-            return
         g.run("dd if=/dev/urandom of=/dev/sda bs=1M count=2 2>/dev/null; echo devices > /sys/power/pm_test")
         before = g.run("md5sum < /dev/sda").out
         for state in ("freeze", "mem"):
