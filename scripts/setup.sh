@@ -29,6 +29,7 @@ packages()
 		check  libclang-rt-14-dev    their run-time library; only recommended by clang
 		check  sparse                endian and lock annotations of the guest module
 		check  shellcheck            the scripts
+		check  spin                  checks the models of barriers and epochs
 		check  git                   tests that look at tracked files only
 		win    cmake                 the build of the Windows host
 		win    make                  the same
