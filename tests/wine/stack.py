@@ -47,11 +47,12 @@ SETTINGS = r"HKLM\Software\UwLab"
 
 
 class WineStack:
-    """A running UsbWarpService with its drivers and VMs (by default one, "vm1", which WSL owns)."""
+    """A running UsbWarpService with its drivers and VMs (by default one, "vm1", which WSL owns). slow: real milliseconds
+    that a frame of the bus takes."""
 
-    def __init__(self, models=(), vms=("vm1",), options=None, settings=None, build=BUILD, debug="-all,+debugstr"):
+    def __init__(self, models=(), vms=("vm1",), options=None, settings=None, build=BUILD, debug="-all,+debugstr", slow=1):
         self.models, self.vms, self.options, self.build = list(models), list(vms), dict(options or {}), build
-        self.settings, self.debug = dict(settings or {}), debug
+        self.settings, self.debug, self.slow = dict(settings or {}), debug, slow
         self.broker = self.prefix = None
         self.running, self.devices, self.counts = False, {}, {}
 
@@ -104,6 +105,7 @@ class WineStack:
         self.prefix.driver(os.path.join(self.build, DRIVER + ".sys"))
         bus = self.prefix.put(os.path.join(self.build, "uwbus.sys"), "system32/drivers", [wine.KERNEL])
         self.bus("install", bus)
+        self.bus("slow", str(self.slow))
         self.registry(r"HKLM\SOFTWARE\UsbWarp", "Inf", INF)
         for name, value in {"discover": "100", "log": "debug", **self.options}.items():
             self.registry(PARAMETERS, name, value)

@@ -70,6 +70,28 @@ class Bus:
 
 
 @case
+def frames_may_be_slow():
+    """Frames last as long as asked for, whatever the machine is doing; and nobody sees the clock jump."""
+    with Bus() as bus:
+        def frame():
+            return int(re.search(r" frame (\d+) ", bus.ctl("list"))[1])
+
+        first = frame()
+        time.sleep(0.5)
+        assert frame() - first >= 499, "frames of a millisecond"
+        bus.ctl("slow", "50")
+        began, first = time.monotonic(), frame()
+        time.sleep(0.5)
+        count, least = frame() - first, 9
+        most = (time.monotonic() - began) * 1000 / 50 + 1
+        assert least <= count <= most, f"{count} frames, {least} to {most}"
+        for n in ("0", "1001"):
+            assert bus.ctl("slow", n, check=False).returncode == 1, n
+        bus.ctl("plug", "pico")
+        assert bus.ctl("slow", "2", check=False).returncode == 1, "with a device"
+
+
+@case
 def rules_hold():
     """Right URBs are taken, wrong ones refused with one line each; in each way to complete, at each speed."""
     with Bus() as bus:

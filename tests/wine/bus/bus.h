@@ -125,7 +125,9 @@ struct uw_bus {
 	uint32_t handles;        /* pipe handles given out */
 	LONG refused;
 	DEVICE_RELATIONS *relations; /* the last that were told */
-	uint64_t began;
+	/* The bus's clock says clock_at at the moment clock_from, and goes on `slow` times slower than a real one. */
+	uint64_t clock_at, clock_from;
+	uint32_t slow;
 };
 
 extern struct uw_bus uw_bus;
@@ -147,7 +149,8 @@ static inline KIRQL uw_lock(void)
 static inline void uw_unlock(KIRQL irql) { KeReleaseSpinLock(&uw_bus.lock, irql); }
 
 /* main.c */
-uint64_t uw_now(void);           /* nanoseconds */
+uint64_t uw_now(void);           /* nanoseconds of the bus's clock since the driver was loaded */
+NTSTATUS uw_slow(uint32_t times); /* STATUS_DEVICE_BUSY: there are devices, who would see time jump */
 KIRQL uw_irql(void);
 void *uw_alloc(size_t bytes);    /* zeroed, never paged */
 void uw_free(void *p);
@@ -167,6 +170,7 @@ NTSTATUS uw_port_unplug(uint32_t port, bool again);
 NTSTATUS uw_port_remove(uint32_t port);
 uint64_t uw_ports_reap(void);
 void uw_ports_clear(void);
+bool uw_ports_used(void);        /* under the lock */
 /* A device in a port that PnP does not hear of, and its end. */
 NTSTATUS uw_port_hide(struct uw_vdev *dev);
 void uw_port_unhide(struct uw_vdev *dev);

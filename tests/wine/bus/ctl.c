@@ -42,6 +42,8 @@ static void list(struct uwb_list *to)
 	to->mode = uw_bus.mode;
 	to->delay = uw_bus.delay;
 	to->refused = (uint32_t)uw_bus.refused;
+	to->slow = uw_bus.slow;
+	to->frame = (uint32_t)(uw_now() / UW_FRAME);
 	for (i = 1; i <= UWB_PORTS; i++)
 		if (uw_bus.port[i])
 			describe(&to->entry[to->count++], uw_bus.port[i], i);
@@ -77,6 +79,8 @@ static NTSTATUS turn_switch(const struct uwb_switch *s)
 
 	if (s->what > UWB_FULL || s->port > UWB_PORTS || (s->what == UWB_SET_MODE && s->value > UWB_DELAY))
 		return STATUS_INVALID_PARAMETER;
+	if (s->what == UWB_SLOW)
+		return uw_slow(s->value);
 	irql = uw_lock();
 	if (s->what == UWB_SET_MODE) {
 		uw_bus.mode = s->value;

@@ -433,7 +433,7 @@ void NTAPI uw_engine_thread(void *context)
 		due = earlier(due, uw_done_late());
 		due = earlier(due, uw_ports_reap());
 		now = uw_now();
-		wait.QuadPart = due > now ? -(LONGLONG)((due - now + 99) / 100) : -1;
+		wait.QuadPart = due > now ? -(LONGLONG)(((due - now) * uw_bus.slow + 99) / 100) : -1;
 		KeWaitForSingleObject(&uw_bus.work, Executive, KernelMode, FALSE, due == UW_NEVER ? NULL : &wait);
 	}
 	uw_done_late();

@@ -8,7 +8,7 @@
 #define PACKETS_MAX 1024u
 #define PACKETS_MAX_FULL 255u
 
-static uint64_t frame_now(void) { return (uw_now() - uw_bus.began) / UW_FRAME; }
+static uint64_t frame_now(void) { return uw_now() / UW_FRAME; }
 
 static bool full_speed(const struct uw_vdev *dev) { return dev->model->dev.speed == UW_SPEED_FULL; }
 
@@ -189,7 +189,7 @@ void uw_iso_fill(struct uw_xfer *x)
 			first = start;
 	}
 	if (!pipe->pending || first != pipe->next_frame)
-		x->start = uw_bus.began + first * UW_FRAME;
+		x->start = first * UW_FRAME;
 	if (end > pipe->next_frame)
 		pipe->next_frame = end;
 	uw_unlock(irql);

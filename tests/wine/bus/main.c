@@ -8,12 +8,34 @@ DRIVER_INITIALIZE DriverEntry;
 
 /* ---- what all files use ---- */
 
-uint64_t uw_now(void)
+static uint64_t real_now(void)
 {
 	LARGE_INTEGER frequency, ticks = KeQueryPerformanceCounter(&frequency);
 	uint64_t f = (uint64_t)frequency.QuadPart, t = (uint64_t)ticks.QuadPart;
 
 	return t / f * 1000000000u + t % f * 1000000000u / f;
+}
+
+uint64_t uw_now(void) { return uw_bus.clock_at + (real_now() - uw_bus.clock_from) / uw_bus.slow; }
+
+NTSTATUS uw_slow(uint32_t times)
+{
+	NTSTATUS status = STATUS_DEVICE_BUSY;
+	uint64_t now;
+	KIRQL irql;
+
+	if (!times || times > 1000)
+		return STATUS_INVALID_PARAMETER;
+	irql = uw_lock();
+	if (!uw_ports_used()) {
+		now = uw_now();
+		uw_bus.clock_from = real_now();
+		uw_bus.clock_at = now;
+		uw_bus.slow = times;
+		status = STATUS_SUCCESS;
+	}
+	uw_unlock(irql);
+	return status;
 }
 
 /* By a lock of nobody's: the headers' way is an instruction that traps in a laboratory. */
@@ -231,7 +253,8 @@ NTSTATUS NTAPI DriverEntry(DRIVER_OBJECT *driver, UNICODE_STRING *path)
 	(void)path;
 	uw_bus.driver = driver;
 	uw_bus.mode = UWB_DPC;
-	uw_bus.began = uw_now();
+	uw_bus.clock_from = real_now();
+	uw_bus.slow = 1;
 	KeInitializeSpinLock(&uw_bus.lock);
 	KeInitializeEvent(&uw_bus.work, SynchronizationEvent, FALSE);
 	uw_done_init();

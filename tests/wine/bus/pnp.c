@@ -198,7 +198,7 @@ static NTSTATUS NTAPI bus_time(void *context, ULONG *frame)
 {
 	(void)context;
 	if (frame)
-		*frame = (ULONG)((uw_now() - uw_bus.began) / UW_FRAME);
+		*frame = (ULONG)(uw_now() / UW_FRAME);
 	return STATUS_SUCCESS;
 }
 
@@ -238,7 +238,7 @@ static NTSTATUS NTAPI bus_time_ex(void *context, ULONG *microframe)
 {
 	(void)context;
 	if (microframe)
-		*microframe = (ULONG)((uw_now() - uw_bus.began) / (UW_FRAME / 8));
+		*microframe = (ULONG)(uw_now() / (UW_FRAME / 8));
 	return STATUS_SUCCESS;
 }
 

@@ -63,6 +63,16 @@ static uint32_t take_port(struct uw_vdev *dev, uint32_t wanted)
 	return found;
 }
 
+bool uw_ports_used(void)
+{
+	uint32_t i;
+
+	for (i = 1; i <= UWB_PORTS; i++)
+		if (uw_bus.port[i])
+			return true;
+	return false;
+}
+
 NTSTATUS uw_port_plug(const struct uwb_plug *plug, uint32_t *port)
 {
 	NTSTATUS status;

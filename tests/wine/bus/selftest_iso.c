@@ -87,7 +87,7 @@ static void counts(struct uw_test *t)
 		pipe->interval = interval;
 }
 
-static uint32_t frame(void) { return (uint32_t)((uw_now() - uw_bus.began) / UW_FRAME); }
+static uint32_t frame(void) { return (uint32_t)(uw_now() / UW_FRAME); }
 
 static void at(struct uw_test *t, uint32_t start)
 {

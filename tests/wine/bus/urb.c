@@ -355,7 +355,7 @@ static struct uw_xfer *make(struct uw_vdev *dev, IRP *irp, URB *urb, const struc
 
 static USBD_STATUS frame_number(URB *urb)
 {
-	urb->UrbGetCurrentFrameNumber.FrameNumber = (ULONG)((uw_now() - uw_bus.began) / UW_FRAME);
+	urb->UrbGetCurrentFrameNumber.FrameNumber = (ULONG)(uw_now() / UW_FRAME);
 	return USBD_STATUS_SUCCESS;
 }
 

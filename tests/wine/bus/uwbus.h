@@ -76,6 +76,8 @@ struct uwb_list {
 	uint32_t delay;
 	uint32_t refused;        /* since the driver was loaded */
 	uint32_t count;
+	uint32_t slow;
+	uint32_t frame;          /* the bus's number of the frame, as drivers are told */
 	struct uwb_entry entry[UWB_PORTS];
 };
 
@@ -90,6 +92,7 @@ enum uwb_what {
 	UWB_IGNORE_CANCEL,       /* value: milliseconds from a cancel or abort until the transfer ends */
 	UWB_FAIL,                /* value: the how-manieth URB from now, value2: USBD_STATUS; the device does not see it */
 	UWB_NAK,                 /* value: 1: every endpoint but 0 answers NAK for ever; 0: no more */
+	UWB_SLOW,                /* value: 1 to 1000, how many times slower the bus's clock goes; while nothing is plugged in */
 	UWB_FULL,                /* value: every URB fails with USBD_STATUS_INSUFFICIENT_RESOURCES while it is 1 */
 };
 

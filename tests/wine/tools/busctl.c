@@ -24,6 +24,7 @@ static const char usage[] =
 	"       busctl unplug | remove | cycle PORT            by surprise | when its drivers agree | away and back\n"
 	"       busctl list\n"
 	"       busctl mode inline | dpc | delay MS\n"
+	"       busctl slow N                                  the clock goes N times slower; while nothing is plugged in\n"
 	"       busctl ignore-cancel PORT MS | fail PORT N STATUS | nak PORT 0|1|2 | full PORT 0|1\n"
 	"       busctl bind-service ID SERVICE                 SERVICE drives the device with that instance id from now on\n"
 	"       busctl unbind-service ID\n"
@@ -362,7 +363,7 @@ static int list(void)
 	struct uwb_list all = get_list();
 	uint32_t i;
 
-	printf("mode %s %u refused %u\n", modes[all.mode % 3], all.delay, all.refused);
+	printf("mode %s %u slow %u frame %u refused %u\n", modes[all.mode % 3], all.delay, all.slow, all.frame, all.refused);
 	for (i = 0; i < all.count; i++) {
 		const struct uwb_entry *e = &all.entry[i];
 
@@ -526,6 +527,8 @@ static int switches(int argc, char **argv)
 		return turn(number(argv[2]), UWB_FAIL, number(argv[3]), number(argv[4]));
 	if (is(argc, argv, "nak", 2, 2))
 		return turn(number(argv[2]), UWB_NAK, number(argv[3]), 0);
+	if (is(argc, argv, "slow", 1, 1))
+		return turn(0, UWB_SLOW, number(argv[2]), 0);
 	if (is(argc, argv, "full", 2, 2))
 		return turn(number(argv[2]), UWB_FULL, number(argv[3]), 0);
 	wrong_usage();
