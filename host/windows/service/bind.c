@@ -29,6 +29,7 @@
 #include "wide.h"
 
 #define SETTLE 100u            /* milliseconds: usbipd-win's; 20 are almost always enough */
+#define AWAY 5000u             /* milliseconds that a device may take to come back from a cycle of its port */
 #define REBOOT ERROR_SUCCESS_REBOOT_REQUIRED
 
 /* A devnode in a set of its own. */
@@ -252,10 +253,17 @@ static void cycle_port(const struct uw_record *record)
 	CloseHandle(hub);
 }
 
+/* The cycle goes on after the hub has answered: until the device is back it looks unplugged, and would be taken for it. */
 static void restart(struct node *n, const struct uw_record *record)
 {
+	uint64_t end;
+
 	Sleep(SETTLE);
 	cycle_port(record);
+	end = GetTickCount64() + AWAY;
+	do
+		Sleep(SETTLE);
+	while (!node_present(n) && GetTickCount64() < end);
 	CM_Setup_DevNode(n->data.DevInst, CM_SETUP_DEVNODE_READY);
 }
 

@@ -172,19 +172,6 @@ static void drop(struct uw_dev *dev)
 static void restore(struct uw_dev *dev);
 static void try_attach(struct uw_dev *dev);
 
-static void fill_record(struct uw_record *r, const struct uw_usb_info *info, const char *vm, bool by_id)
-{
-	memset(r, 0, sizeof(*r));
-	UW_TEXT_PUT(r->vm, vm);
-	UW_TEXT_PUT(r->bus_id, info->bus_id);
-	UW_TEXT_PUT(r->instance, info->instance);
-	UW_TEXT_PUT(r->hub, info->hub);
-	UW_TEXT_PUT(r->id, info->id);
-	UW_TEXT_PUT(r->name, info->name);
-	r->port = info->port;
-	r->by_id = by_id;
-}
-
 static void on_detached(struct uw_drv_request *r, uint32_t error, uint32_t bytes)
 {
 	struct uw_dev *dev = UW_CONTAINER(r, struct uw_dev, request);
@@ -218,6 +205,15 @@ static void attach_failed(struct uw_dev *dev, uint16_t status)
 	restore(dev);
 }
 
+/* The driver has not started yet, or the hub's cycle of the port is taking the device away once more. UsbWarp.sys tells
+ * when it is there, but not when a device that was there can be opened. */
+static bool may_come(const struct uw_dev *dev, uint16_t status)
+{
+	bool patient = dev->asker && dev->devs->worker->loop.now < dev->give_up;
+
+	return status == UW_CTL_NO_DEVICE ? patient || !dev->asker : status == UW_CTL_FAILED && patient;
+}
+
 static void on_attached(struct uw_drv_request *r, uint32_t error, uint32_t bytes)
 {
 	struct uw_dev *dev = UW_CONTAINER(r, struct uw_dev, request);
@@ -239,8 +235,7 @@ static void on_attached(struct uw_drv_request *r, uint32_t error, uint32_t bytes
 	if (!error && status == UW_CTL_OK) {
 		uw_say(&outcome, UW_CTL_OK, "%s is at port %u of VM %s", dev->info.bus_id, dev->port, dev->record.vm);
 		tell_asker(dev, &outcome);
-	} else if (!error && status == UW_CTL_NO_DEVICE && (!dev->asker || dev->devs->worker->loop.now < dev->give_up)) {
-		/* The driver has not started yet; UsbWarp.sys tells when it has. */
+	} else if (!error && may_come(dev, status)) {
 		uw_timer_arm(&dev->devs->worker->loop, &dev->devs->retry, dev->devs->worker->loop.now + RETRY);
 	} else if (!error && status == UW_CTL_BOUND && !dev->asker) {
 		uw_log(UW_LOG_DEBUG, "%s is attached already", dev->info.bus_id);
@@ -466,14 +461,14 @@ static void settle(struct uw_dev *dev)
 			return;
 		uw_log(UW_LOG_NOTICE, "%s has UsbWarp's driver, but is bound to no VM: it gets another driver", dev->info.bus_id);
 		dev->tried = true;
-		fill_record(&dev->record, &dev->info, "", false);
+		uw_usb_record(&dev->record, &dev->info, "", false);
 		restore(dev);
 		return;
 	}
 	if (dev->tried)
 		return;
 	uw_log(UW_LOG_INFO, "%s has come back for VM %s", dev->info.bus_id, former->record.vm);
-	fill_record(&record, &dev->info, former->record.vm, former->record.by_id);
+	uw_usb_record(&record, &dev->info, former->record.vm, former->record.by_id);
 	change_driver(dev, &record, NULL, 0);
 }
 
@@ -598,7 +593,7 @@ static void bind_found(struct task *t)
 		answer(t->client, t->id, &t->outcome);
 		return;
 	}
-	fill_record(&record, &dev->info, link->config->name, devs->worker->config->by_id);
+	uw_usb_record(&record, &dev->info, link->config->name, devs->worker->config->by_id);
 	change_driver(dev, &record, t->client, t->id);
 }
 
@@ -750,13 +745,7 @@ static void load_records(struct uw_devs *devs)
 		dev->bound = true;
 		dev->record = records[i];
 		dev->state = UW_CTL_WAITING;
-		dev->info.port = records[i].port;
-		uw_usbid_instance(records[i].instance, &dev->info.vendor, &dev->info.product);
-		UW_TEXT_PUT(dev->info.instance, records[i].instance);
-		UW_TEXT_PUT(dev->info.bus_id, records[i].bus_id);
-		UW_TEXT_PUT(dev->info.hub, records[i].hub);
-		UW_TEXT_PUT(dev->info.id, records[i].id);
-		UW_TEXT_PUT(dev->info.name, records[i].name);
+		uw_usb_recorded(&dev->info, &records[i]);
 	}
 }
 

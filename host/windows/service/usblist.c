@@ -211,3 +211,28 @@ uint32_t uw_usb_ours(char (*instances)[UW_INSTANCE], uint32_t max)
 	SetupDiDestroyDeviceInfoList(set);
 	return count;
 }
+
+void uw_usb_record(struct uw_record *record, const struct uw_usb_info *info, const char *vm, bool by_id)
+{
+	memset(record, 0, sizeof(*record));
+	UW_TEXT_PUT(record->vm, vm);
+	UW_TEXT_PUT(record->bus_id, info->bus_id);
+	UW_TEXT_PUT(record->instance, info->instance);
+	UW_TEXT_PUT(record->hub, info->hub);
+	UW_TEXT_PUT(record->id, info->id);
+	UW_TEXT_PUT(record->name, info->name);
+	record->port = info->port;
+	record->by_id = by_id;
+}
+
+void uw_usb_recorded(struct uw_usb_info *info, const struct uw_record *record)
+{
+	memset(info, 0, sizeof(*info));
+	uw_usbid_instance(record->instance, &info->vendor, &info->product);
+	UW_TEXT_PUT(info->instance, record->instance);
+	UW_TEXT_PUT(info->bus_id, record->bus_id);
+	UW_TEXT_PUT(info->hub, record->hub);
+	UW_TEXT_PUT(info->id, record->id);
+	UW_TEXT_PUT(info->name, record->name);
+	info->port = record->port;
+}

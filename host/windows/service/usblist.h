@@ -29,6 +29,9 @@ struct uw_usb_info {
 uint32_t uw_usb_list(struct uw_usb_info *infos, uint32_t max);
 /* Instance ids of all whose driver is ours, absent ones too. */
 uint32_t uw_usb_ours(char (*instances)[UW_INSTANCE], uint32_t max);
+/* What is remembered of a device that is to be bound, and what is known of one that is remembered, present or not. */
+void uw_usb_record(struct uw_record *record, const struct uw_usb_info *info, const char *vm, bool by_id);
+void uw_usb_recorded(struct uw_usb_info *info, const struct uw_record *record);
 /* The hub above, opened; INVALID_HANDLE_VALUE: it cannot be. */
 HANDLE uw_usb_open_hub(const char *hub);
 
