@@ -25,6 +25,12 @@ def driver(s):
     return words[-1] if "REG_SZ" in words[:-1] else ""
 
 
+def enumerated(s, name):
+    """How often the bus has reported the device."""
+    line = [line for line in s.bus("list").stdout.splitlines() if line.startswith(f"{s.devices[name]} ")]
+    return int(line[0].split()[-1])
+
+
 def recorded(s):
     return "step=" in query(s, BINDINGS)
 
@@ -48,6 +54,20 @@ def pipe_answers_lies():
         done = s.prefix.run(os.path.join(BUILD, "pipefuzz.exe"), "300", check=False)
         equal(done.returncode, 0, "exit code of pipefuzz: " + done.stdout)
         assert " 300 clients, 0 failures" in done.stdout, done.stdout
+
+
+@case
+def hub_tells_speed_and_cycles():
+    """Speeds come from the hub, before any driver of ours has seen the device. An unbind asks the drivers first."""
+    with WineStack(["pico", "zero:speed=super", "zero:speed=high", "zero:speed=full"]) as s:
+        speeds = {d["bus_id"]: d["speed"] for d in s.json("list")["devices"]}
+        equal(speeds, {"1-1": "full", "1-2": "super", "1-3": "high", "1-4": "full"}, "speeds")
+        s.bind("pico-1")
+        cycled = enumerated(s, "pico-1")
+        s.unbind("pico-1")
+        assert f"{INSTANCE}: its drivers agreed and are removed" in s.log(), s.log()
+        # By the former driver's installation, by the hub, and by the set-up at the end.
+        equal(enumerated(s, "pico-1") - cycled, 3, "times that the device came back")
 
 
 @case

@@ -113,6 +113,7 @@ struct uw_vdev {
 struct uw_bus {
 	DRIVER_OBJECT *driver;
 	DEVICE_OBJECT *control, *fdo, *below, *root;
+	UNICODE_STRING hub;      /* the link of the bus's interface as a hub */
 	KSPIN_LOCK lock;
 	KEVENT work;
 	PKTHREAD thread;
@@ -187,6 +188,9 @@ NTSTATUS uw_pdo_interface(struct uw_vdev *dev, IO_STACK_LOCATION *at);
 NTSTATUS uw_id_query(struct uw_vdev *dev, IRP *irp, BUS_QUERY_ID_TYPE type);
 NTSTATUS uw_id_text(struct uw_vdev *dev, IRP *irp, DEVICE_TEXT_TYPE type);
 void uw_id_instance(struct uw_vdev *dev);
+
+/* userhub.c */
+NTSTATUS uw_user_hub(IRP *irp, IO_STACK_LOCATION *at);
 
 /* hub.c: internal device controls */
 NTSTATUS uw_pdo_internal(DEVICE_OBJECT *pdo, IRP *irp, IO_STACK_LOCATION *at);

@@ -2,6 +2,9 @@
 /* The virtual USB bus as a driver: its beginning and end, its control device, and the bus's own devnode. */
 #include "bus.h"
 
+/* GUID_DEVINTERFACE_USB_HUB */
+static const GUID hub_class = { 0xf18a0e88, 0xc30c, 0x11d0, { 0x88, 0x15, 0x00, 0xa0, 0xc9, 0x06, 0xbe, 0xd8 } };
+
 struct uw_bus uw_bus;
 
 DRIVER_INITIALIZE DriverEntry;
@@ -83,9 +86,17 @@ static NTSTATUS end(IRP *irp, NTSTATUS status)
 static void leave(void)
 {
 	uw_ports_clear();
+	RtlFreeUnicodeString(&uw_bus.hub);
 	IoDetachDevice(uw_bus.below);
 	IoDeleteDevice(uw_bus.fdo);
 	uw_bus.fdo = uw_bus.below = uw_bus.root = NULL;
+}
+
+static NTSTATUS start(IRP *irp)
+{
+	irp->IoStatus.Status = STATUS_SUCCESS;
+	IoSetDeviceInterfaceState(&uw_bus.hub, TRUE);
+	return pass_down(irp);
 }
 
 static NTSTATUS fdo_pnp(IRP *irp, IO_STACK_LOCATION *at)
@@ -101,6 +112,7 @@ static NTSTATUS fdo_pnp(IRP *irp, IO_STACK_LOCATION *at)
 		}
 		return pass_down(irp);
 	case IRP_MN_START_DEVICE:
+		return start(irp);
 	case IRP_MN_SURPRISE_REMOVAL:
 	case IRP_MN_QUERY_REMOVE_DEVICE:
 	case IRP_MN_CANCEL_REMOVE_DEVICE:
@@ -111,6 +123,7 @@ static NTSTATUS fdo_pnp(IRP *irp, IO_STACK_LOCATION *at)
 		return pass_down(irp);
 	case IRP_MN_REMOVE_DEVICE:
 		irp->IoStatus.Status = STATUS_SUCCESS;
+		IoSetDeviceInterfaceState(&uw_bus.hub, FALSE);
 		status = pass_down(irp);
 		leave();
 		return status;
@@ -133,10 +146,12 @@ static NTSTATUS add_device(DRIVER_OBJECT *driver, DEVICE_OBJECT *root)
 		return status;
 	ext = fdo->DeviceExtension;
 	ext->object = UW_FDO;
-	uw_bus.below = IoAttachDeviceToDeviceStack(fdo, root);
+	status = IoRegisterDeviceInterface(root, &hub_class, NULL, &uw_bus.hub);
+	uw_bus.below = NT_SUCCESS(status) ? IoAttachDeviceToDeviceStack(fdo, root) : NULL;
 	if (!uw_bus.below) {
+		RtlFreeUnicodeString(&uw_bus.hub);
 		IoDeleteDevice(fdo);
-		return STATUS_NO_SUCH_DEVICE;
+		return NT_SUCCESS(status) ? STATUS_NO_SUCH_DEVICE : status;
 	}
 	uw_bus.fdo = fdo;
 	uw_bus.root = root;
@@ -157,9 +172,14 @@ static NTSTATUS on_create(DEVICE_OBJECT *device, IRP *irp)
 
 static NTSTATUS on_control(DEVICE_OBJECT *device, IRP *irp)
 {
-	if (extension(device)->object != UW_CONTROL_DEVICE)
+	switch (extension(device)->object) {
+	case UW_CONTROL_DEVICE:
+		return end(irp, uw_ctl(irp, IoGetCurrentIrpStackLocation(irp)));
+	case UW_FDO:
+		return end(irp, uw_user_hub(irp, IoGetCurrentIrpStackLocation(irp)));
+	default:
 		return end(irp, STATUS_INVALID_DEVICE_REQUEST);
-	return end(irp, uw_ctl(irp, IoGetCurrentIrpStackLocation(irp)));
+	}
 }
 
 static NTSTATUS on_internal(DEVICE_OBJECT *device, IRP *irp)

@@ -112,7 +112,29 @@ static bool vetoed(PNP_VETO_TYPE *type, WCHAR *name, ULONG units)
 	return true;
 }
 
-/* The drivers of a bus device are told when it returns with another one, by the bus; until then it is out of use. */
+/* Drivers of a started device are asked, and removed when all agree. false: one does not. */
+static bool take_down(const WCHAR *id)
+{
+	uint32_t port, state = UWB_ABSENT, enumerated;
+
+	if (!setup_bus_find(id, &port, &state, &enumerated) || state != UWB_STARTED)
+		return true;
+	if (lab_kernel("query-remove", id) == LAB_REFUSED)
+		return false;
+	switch (lab_kernel("remove", id)) {
+	case LAB_DONE:
+		lab_trace("setup", "%ls: its drivers agreed and are removed", id);
+		break;
+	case LAB_REFUSED:
+		setup_fault("%ls: its drivers agreed, and then failed to be removed", id);
+		break;
+	case LAB_NO_KERNEL:
+		break;
+	}
+	return true;
+}
+
+/* Its drivers are gone then, and it is out of use until it is set up. */
 CONFIGRET WINAPI UwlabCM_Query_And_Remove_SubTreeW(DEVINST node, PNP_VETO_TYPE *type, WCHAR *name, ULONG units, ULONG flags)
 {
 	WCHAR id[SETUP_ID], *place;
@@ -133,6 +155,13 @@ CONFIGRET WINAPI UwlabCM_Query_And_Remove_SubTreeW(DEVINST node, PNP_VETO_TYPE *
 		return CR_FAILURE;
 	if (vetoed(type, name, units))
 		return CR_REMOVE_VETOED;
+	if (!find_parked(id) && !take_down(id)) {
+		if (type)
+			*type = PNP_VetoDevice;
+		if (name && units > wcslen(id))
+			wcscpy(name, id);
+		return CR_REMOVE_VETOED;
+	}
 	place = find_parked(L"");
 	if (!find_parked(id) && place)
 		wcscpy(place, id);

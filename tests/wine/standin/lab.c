@@ -99,10 +99,9 @@ static DWORD WINAPI reader(void *argument)
 	return 0;
 }
 
-static SOCKET connect_broker(void)
+static SOCKET connect_to(uint32_t port)
 {
 	struct sockaddr_in to = { .sin_family = AF_INET };
-	uint32_t port = lab_number("UWLAB_BROKER", 0);
 	WSADATA data;
 	SOCKET s;
 	BOOL yes = TRUE;
@@ -123,7 +122,7 @@ static SOCKET connect_broker(void)
 
 bool lab_line_open(struct lab_line *line, enum lab_role role, uint32_t vm)
 {
-	line->socket = connect_broker();
+	line->socket = connect_to(lab_number("UWLAB_BROKER", 0));
 	if (line->socket == INVALID_SOCKET)
 		return false;
 	InitializeCriticalSection(&line->sending);
@@ -155,6 +154,37 @@ void lab_line_close(struct lab_line *line)
 	closesocket(line->socket);
 	line->socket = INVALID_SOCKET;
 	DeleteCriticalSection(&line->sending);
+}
+
+/* ---- the kernel ---- */
+
+static uint32_t kernel_port(void)
+{
+	FILE *file = fopen("C:\\windows\\uwlab.port", "r");
+	unsigned int port = 0;
+
+	if (file && fscanf(file, "%u", &port) != 1)
+		port = 0;
+	if (file)
+		fclose(file);
+	return port;
+}
+
+enum lab_answer lab_kernel(const char *verb, const WCHAR *id)
+{
+	SOCKET s = connect_to(kernel_port());
+	char line[LINE], answer[LINE] = "";
+	int length, got, size = 0;
+
+	if (s == INVALID_SOCKET)
+		return LAB_NO_KERNEL;
+	length = snprintf(line, sizeof(line), "%s %ls\n", verb, id);
+	if (send(s, line, length, 0) == length)
+		while ((got = recv(s, answer + size, (int)sizeof(answer) - 1 - size, 0)) > 0)
+			size += got;
+	closesocket(s);
+	answer[size] = 0;
+	return !strncmp(answer, "ok", 2) ? LAB_DONE : LAB_REFUSED;
 }
 
 /* ---- GUIDs as text ---- */

@@ -81,6 +81,10 @@ bool lab_line_open(struct lab_line *line, enum lab_role role, uint32_t vm);
 bool lab_line_send(struct lab_line *line, enum lab_type type, uint32_t vm, uint64_t a, uint64_t b);
 void lab_line_close(struct lab_line *line);
 
+/* One command of the forwarding kernel for a device (tests/wine/kernel/README.md). */
+enum lab_answer { LAB_DONE, LAB_REFUSED, LAB_NO_KERNEL };
+enum lab_answer lab_kernel(const char *verb, const WCHAR *id);
+
 bool lab_guid_parse(const WCHAR *text, GUID *guid);
 void lab_guid_print(const GUID *guid, char text[37]);
 
