@@ -60,7 +60,7 @@ test-wine:
 	scripts/setup.sh test
 	$(MAKE) --no-print-directory TESTING=ON build guest
 	USBWARP_LAB=ON scripts/build-windows.sh
-	tests/wine/run.sh
+	USBWARP_ROUNDS="$${USBWARP_ROUNDS:-1}" tests/wine/run.sh
 
 coverage:
 	scripts/setup.sh test

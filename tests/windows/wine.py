@@ -11,8 +11,8 @@ import traceback
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILT = os.environ.get("USBWARP_WINDOWS", os.path.join(ROOT, "build", "windows"))
 PATIENCE = float(os.environ.get("USBWARP_PATIENCE", "1"))  # multiplies every timeout
-WINE = os.environ.get("WINE", "/usr/lib/wine/wine64")
-SERVER = os.environ.get("WINESERVER", "/usr/lib/wine/wineserver")
+sys.path.append(os.path.join(ROOT, "tests", "wine"))
+from loader import SERVER, WINE  # noqa: E402
 
 CASES = []
 
@@ -73,9 +73,12 @@ class Wine:
         try:
             self.keeper = None
             self.run("wineboot", "-i")
-            # Something that runs all the time: without it Wine starts its services for each program anew.
-            self.keeper = subprocess.Popen([WINE, "cmd"], env=self.environment, stdin=subprocess.PIPE,
-                                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            # Something that runs all the time: without it Wine starts its services for each program anew. They keep
+            # what they inherit, so nothing else may start before they have this one's.
+            self.keeper = subprocess.Popen([*WINE, "cmd", "/c", "echo ready&pause"], env=self.environment,
+                                           stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+            if b"ready" not in self.keeper.stdout.readline():
+                raise AssertionError("Wine does not start")
         except BaseException:
             self.__exit__()
             raise
@@ -84,7 +87,9 @@ class Wine:
     def __exit__(self, *exc):
         if self.keeper:
             self.keeper.kill()
-            self.keeper.communicate()
+            self.keeper.stdin.close()
+            self.keeper.stdout.close()
+            self.keeper.wait()
         subprocess.run([SERVER, "-k"], env=self.environment, check=False, timeout=60 * PATIENCE,
                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         subprocess.run([SERVER, "-w"], env=self.environment, check=False, timeout=60 * PATIENCE,
@@ -97,7 +102,7 @@ class Wine:
 
     def run(self, *words, code=0, env=None, timeout=120):
         """Runs a Windows program; its (stdout, stderr) as bytes. code None: any will do."""
-        done = subprocess.run([WINE, *words], capture_output=True, check=False, timeout=timeout * PATIENCE,
+        done = subprocess.run([*WINE, *words], capture_output=True, check=False, timeout=timeout * PATIENCE,
                               stdin=subprocess.DEVNULL, env=self.environment | (env or {}))
         if code is not None and done.returncode != code:
             raise AssertionError(f"{' '.join(words)}: code {done.returncode}, want {code}\n"
@@ -105,7 +110,7 @@ class Wine:
         return done.stdout, done.stderr
 
     def spawn(self, *words):
-        return subprocess.Popen([WINE, *words], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        return subprocess.Popen([*WINE, *words], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                                 stdin=subprocess.DEVNULL, env=self.environment)
 
 

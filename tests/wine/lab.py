@@ -25,12 +25,10 @@ import time
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "tools"))
+sys.path.append(os.path.dirname(os.path.abspath(__file__)))
 import patch_imports  # noqa: E402
+from loader import SERVER, WINE  # noqa: E402
 
-WINE = "/usr/lib/wine/wine64"
-SERVER = "/usr/lib/wine/wineserver64"
-if not os.path.exists(SERVER):
-    SERVER = shutil.which("wineserver") or "/usr/lib/wine/wineserver"
 GROUP = "UsbWarp"
 KERNEL = "ntoskrnl.exe=uwlabkrn.exe"
 # A folder, in runs of tests/wine/coverage.py, and the drivers that count there.
@@ -83,7 +81,7 @@ class Prefix:
 
     def create(self):
         self.server("-p0")  # wineserver in the background would outlive us by its default grace
-        subprocess.run([WINE, "wineboot", "-i"], env=self.env, check=True, timeout=180, stdin=subprocess.DEVNULL,
+        subprocess.run([*WINE, "wineboot", "-i"], env=self.env, check=True, timeout=180, stdin=subprocess.DEVNULL,
                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.server("-k")
         self.server("-w")
@@ -96,8 +94,8 @@ class Prefix:
         """Starts the services, whose output is the log, and a process that keeps them."""
         env = dict(self.env, WINEDEBUG=self.debug)
         with open(self.log_path, "ab") as log:
-            subprocess.run([WINE, "wineboot"], env=env, check=True, timeout=120, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-            self.anchor = subprocess.Popen([WINE, "cmd", "/c", "pause"], env=env, stdin=subprocess.PIPE,
+            subprocess.run([*WINE, "wineboot"], env=env, check=True, timeout=120, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.anchor = subprocess.Popen([*WINE, "cmd", "/c", "pause"], env=env, stdin=subprocess.PIPE,
                                            stdout=subprocess.DEVNULL, stderr=log)
 
     def server(self, word):
@@ -188,7 +186,7 @@ class Prefix:
 
     def run(self, *words, check=True, timeout=60, env=None):
         """Runs a Windows program to its end; its output has Windows' line ends removed."""
-        done = subprocess.run([WINE, *map(str, words)], env=dict(self.env, **(env or {})), timeout=timeout, check=False,
+        done = subprocess.run([*WINE, *map(str, words)], env=dict(self.env, **(env or {})), timeout=timeout, check=False,
                               stdin=subprocess.DEVNULL, capture_output=True)
         done.stdout = done.stdout.decode("utf-8", "replace").replace("\r\n", "\n")
         done.stderr = done.stderr.decode("utf-8", "replace").replace("\r\n", "\n")
@@ -199,7 +197,7 @@ class Prefix:
     def spawn(self, *words, env=None, **kwargs):
         """Starts a Windows program; the caller ends it."""
         kwargs.setdefault("stdin", subprocess.DEVNULL)
-        return subprocess.Popen([WINE, *map(str, words)], env=dict(self.env, **(env or {})), **kwargs)
+        return subprocess.Popen([*WINE, *map(str, words)], env=dict(self.env, **(env or {})), **kwargs)
 
     def put(self, source, folder="system32", renames=()):
         """Copies a file into the Windows folder, its imports renamed, and returns its Windows path."""

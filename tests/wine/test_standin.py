@@ -20,9 +20,9 @@ from guest import PATIENCE, Guest  # noqa: E402
 from ivshmem import Qemu  # noqa: E402
 from lab import case, equal, main  # noqa: E402
 from harness import until  # noqa: E402
+from loader import SERVER, WINE  # noqa: E402
 
 BUILD = os.environ.get("USBWARP_WINDOWS", os.path.join(ROOT, "build", "windows-clang"))
-WINE = os.environ.get("USBWARP_WINE", "/usr/lib/wine/wine64")
 DATA = 0xe000                   # where the default layout's data part begins: the client counts doorbells there
 
 # The client's mistake, what must be said of it, and whether the device gets as far as being visible.
@@ -78,7 +78,7 @@ class Wine:
                 shutil.copy(os.path.join(BUILD, name), self.directory)
             patch_imports.patch_file(os.path.join(BUILD, "hdvtest.exe"), os.path.join(self.directory, "hdvtest.exe"),
                                      ["kernel32.dll=uwlab_32.dll"])
-            subprocess.run([WINE, "wineboot", "-i"], env=self.environment, check=True, stdout=subprocess.DEVNULL,
+            subprocess.run([*WINE, "wineboot", "-i"], env=self.environment, check=True, stdout=subprocess.DEVNULL,
                            stderr=subprocess.DEVNULL, timeout=120 * PATIENCE)
         except BaseException:
             self.__exit__()
@@ -86,13 +86,12 @@ class Wine:
         return self
 
     def __exit__(self, *exc):
-        server = os.path.join(os.path.dirname(WINE), "wineserver")
-        subprocess.run([server, "-k"], env=self.environment, check=False, stderr=subprocess.DEVNULL)
-        subprocess.run([server, "-w"], env=self.environment, check=False, timeout=60)
+        subprocess.run([SERVER, "-k"], env=self.environment, check=False, stderr=subprocess.DEVNULL)
+        subprocess.run([SERVER, "-w"], env=self.environment, check=False, timeout=60)
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def start(self, broker, *words):
-        return subprocess.Popen([WINE, os.path.join(self.directory, "hdvtest.exe"), *words], stdout=subprocess.PIPE,
+        return subprocess.Popen([*WINE, os.path.join(self.directory, "hdvtest.exe"), *words], stdout=subprocess.PIPE,
                                 env=dict(self.environment, **broker.environment()), stderr=subprocess.DEVNULL, text=True)
 
     def report(self, forget=True):
