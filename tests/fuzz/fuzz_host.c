@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "player.h"
+#include "rig_local.h"
 
 struct input {
 	const uint8_t *at;
@@ -41,21 +42,26 @@ static void must(bool ok, const char *what)
 	abort();
 }
 
+static struct uw_host *host_of(const struct player *p)
+{
+	return rig_local(p->rig)->h;
+}
+
 static uint32_t in_use(const struct player *p)
 {
 	uint32_t i, used = 0;
 
 	for (i = 0; i < p->l.transfers; i++)
-		used += p->h->mem.xfers[i].state != UW_XFER_FREE;
+		used += host_of(p)->mem.xfers[i].state != UW_XFER_FREE;
 	return used;
 }
 
 /* Once the host has read everything and the guest too: an answer for each message but those in the table. */
 static void check_answers(struct player *p)
 {
-	const struct uw_host *h = p->h;
+	const struct uw_host *h = host_of(p);
 
-	must(!p->faults, "a promise is broken");
+	must(!p->rig->faults, "a promise is broken");
 	if (p->deaf || h->epoch != p->epoch || h->phase < UW_PHASE_GREET || h->phase > UW_PHASE_CLOSED)
 		return;
 	if (h->rx.pos == p->head && h->tx.head == p->pos)
@@ -76,20 +82,22 @@ static void begin_session(struct player *p, uint8_t how)
 		return;
 	if (how)
 		player_echo(p);
-	if (how > 1 && p->h->phase == UW_PHASE_GREET && player_greet(p))
+	if (how > 1 && rig_phase(p->rig) == UW_PHASE_GREET && player_greet(p))
 		return;
 }
 
 static void operate(struct player *p, uint8_t op, struct input *in)
 {
 	struct uw_guest_page *page = player_page(p);
+	struct uw_host *h = host_of(p);
+	uint64_t now = rig_local(p->rig)->now;
 	struct uw_slot s;
 	uint32_t v;
 
 	switch (op & 0x7f) {
 	case STEP_SEND:
 		take(in, &s, sizeof(s));
-		if (p->head - p->h->rx.pos < p->l.sub_slots) /* a lap more would only be a bad tag */
+		if (p->head - h->rx.pos < p->l.sub_slots) /* a lap more would only be a bad tag */
 			player_send(p, &s);
 		break;
 	case STEP_WORD:
@@ -103,13 +111,13 @@ static void operate(struct player *p, uint8_t op, struct input *in)
 		uw_release32(&page->incarnation, p->incarnation += take32(in));
 		break;
 	case STEP_ECHO:
-		uw_release32(&page->epoch, p->h->epoch + take32(in));
+		uw_release32(&page->epoch, h->epoch + take32(in));
 		break;
 	case 6:
 		begin_session(p, take32(in) & 3);
 		break;
 	case 7:
-		p->now += (uint64_t)(take32(in) & 0xffff) * UW_MS;
+		rig_pass(p->rig, take32(in) & 0xffff);
 		break;
 	case 8:
 		p->deaf = !p->deaf;
@@ -118,20 +126,20 @@ static void operate(struct player *p, uint8_t op, struct input *in)
 		p->keep_events = !p->keep_events;
 		break;
 	case 10:
-		if (p->h->ports[1].speed)
-			uw_host_detach(p->h, 1, p->now);
-		else if (uw_list_empty(&p->h->ports[1].used))
-			uw_host_attach(p->h, 1, UW_SPEED_HIGH, p->now);
+		if (h->ports[1].speed)
+			uw_host_detach(h, 1, now);
+		else if (uw_list_empty(&h->ports[1].used))
+			uw_host_attach(h, 1, UW_SPEED_HIGH, now);
 		break;
 	case 11:
-		uw_host_link(p->h, !p->h->present, p->now);
+		uw_host_link(h, !h->present, now);
 		break;
 	case 12:
-		uw_host_event(p->h, 1, take32(in) & UW_EVENTS);
+		uw_host_event(h, 1, take32(in) & UW_EVENTS);
 		break;
 	case 13:
 		v = take32(in);
-		player_complete(p, v & 0xff, take32(in));
+		rig_complete(p->rig, v & 0xff, take32(in));
 		break;
 	default:
 		break;
@@ -145,15 +153,17 @@ static void operate(struct player *p, uint8_t op, struct input *in)
 /* A device whose port it left is closed by its owner; then nothing may be left. */
 static void check_end(struct player *p)
 {
+	struct uw_host *h = host_of(p);
+
 	p->deaf = false;
-	while (p->idle_count)
-		player_complete(p, UW_ST_OK, 0);
+	while (rig_idle(p->rig))
+		rig_complete(p->rig, UW_ST_OK, 0);
 	player_settle(p);
-	must(!p->faults, "a promise is broken");
-	uw_host_stop(p->h, p->now);
+	must(!p->rig->faults, "a promise is broken");
+	uw_host_stop(h, rig_local(p->rig)->now);
 	player_settle(p);
-	must(uw_host_stopped(p->h) && !p->h->active && !in_use(p), "it does not stop with nothing left");
-	must(!p->h->shares.common_used && !p->h->shares.isoch && p->h->iso_count == p->l.isoch_max, "a share is lost");
+	must(uw_host_stopped(h) && !h->active && !in_use(p), "it does not stop with nothing left");
+	must(!h->shares.common_used && !h->shares.isoch && h->iso_count == p->l.isoch_max, "a share is lost");
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -163,9 +173,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct input in = { data, size };
 	uint8_t op;
 
-	if (!p.h)
+	if (!p.rig)
 		player_init(&p, 4u << 20, 16, 0u - 40);
 	player_reset(&p);
+	rig_local_reset(rig_local(p.rig));
 	take(&in, &op, 1);
 	begin_session(&p, op);
 	while (in.left) {

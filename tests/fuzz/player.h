@@ -1,42 +1,32 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* A host with its scripted devices, and a guest that writes its bytes by hand. */
+/* A guest that writes its bytes by hand, against the host of a rig. */
 #ifndef UW_PLAYER_H
 #define UW_PLAYER_H
 
-#include "host.h"
+#include "rig.h"
 #include "vectors.h"
 
-#define PLAYER_ANSWERS 256u
+#define PLAYER_ANSWERS 1024u /* more than a ring of completions and one of submissions */
 
 struct player {
-	struct uw_layout l;
-	struct uw_host *h;
-	struct uw_host_memory mem;
-	uint8_t *host_view;    /* guest's page and ring read-only, fences around */
-	uint8_t *view;         /* the guest's */
-	uint64_t now;
-	struct uw_list idle;   /* with the devices, until cancelled */
-	uint32_t idle_count;
+	struct rig *rig;
+	struct uw_layout l;    /* both as in the rig */
+	uint8_t *view;
 
 	uint32_t epoch, incarnation;
 	uint32_t head, pos;    /* next submission, next completion */
 	uint32_t said;         /* consumed, as the host's messages said it last */
 	uint32_t asked, answered; /* in this epoch: messages that get an answer, answers */
-	uint64_t kicks;
 	uint16_t use;
 	bool deaf;             /* reads no completions */
 	bool keep_events;      /* leaves port events unacknowledged */
 	struct uw_slot answer[PLAYER_ANSWERS];
 	uint32_t answers, taken;
-
-	uint32_t low[64], high[64]; /* what devices wrote since the last player_clean, from the start of data */
-	uint32_t writes;
-	uint64_t faults;       /* of the host against its own promises; each is printed */
 };
 
 /* size: of the region; sub_slots and start: of its rings. */
 void player_init(struct player *p, uint32_t size, uint16_t sub_slots, uint32_t start);
-/* A new host in the same memory. */
+/* A guest that has not been there yet. */
 void player_reset(struct player *p);
 
 /* Writes slot as the next submission; its tag, epoch and consumed are added to the right ones. */
@@ -44,8 +34,6 @@ void player_send(struct player *p, const struct uw_slot *slot);
 void player_word(struct player *p, uint32_t at, uint32_t value);
 /* Lets the host work, and reads its answers, until neither has anything to do. */
 void player_settle(struct player *p);
-/* The oldest transfer that waits with its device ends; what the device says may be wrong. */
-void player_complete(struct player *p, enum uw_status status, uint32_t actual);
 /* The next answer, or NULL. */
 const struct uw_slot *player_take(struct player *p);
 
@@ -58,10 +46,18 @@ UW_MUST_CHECK bool player_greet(struct player *p);
 UW_MUST_CHECK bool player_probe(struct player *p);
 /* Sets data to zero where devices may have written; false when there is a byte elsewhere. */
 UW_MUST_CHECK bool player_clean(struct player *p);
+/* Completions that are written and that it has not read. */
+uint32_t player_unread(struct player *p);
 
 static inline struct uw_guest_page *player_page(struct player *p)
 {
 	return (void *)(p->view + p->l.guest_page);
+}
+
+/* The host's, as long as the guest has not written over it. */
+static inline const struct uw_host_page *player_host(const struct player *p)
+{
+	return (void *)p->view;
 }
 
 #endif

@@ -3,11 +3,8 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
-#include <stdio.h>
-#include <sys/mman.h>
 
 #include "race.h"
-#include "trap.h"
 
 #define ROUNDS 40u
 #define AT(member) offsetof(struct uw_slot, member)
@@ -108,7 +105,7 @@ static uint32_t *place(struct player *p, const struct race *r)
 
 static bool legal(const struct player *p, const struct race *r, uint32_t which, const struct uw_slot *a)
 {
-	if (p->h->epoch != p->epoch)
+	if (p->rig->epoch != p->epoch)
 		return r->legal[which].epoch;
 	if (!a)
 		return r->legal[which].silent;
@@ -149,7 +146,7 @@ static int round_of(struct player *p, const struct race *r)
 
 static bool ready(struct player *p)
 {
-	if (p->h->phase == UW_PHASE_RUN && p->h->epoch == p->epoch)
+	if (p->rig->epoch == p->epoch && rig_phase(p->rig) == UW_PHASE_RUN)
 		return true;
 	if (!player_renew(p))
 		return false;
@@ -184,7 +181,7 @@ bool race_run(struct player *p, const struct race *r, uint32_t saw[2])
 
 bool race_step(struct player *p, const struct race *r, uint32_t first, uint32_t *accesses)
 {
-	uint32_t value[2], base, at, *word;
+	uint32_t value[2], base, *word;
 	const struct uw_slot *a;
 	struct uw_slot s;
 
@@ -194,16 +191,14 @@ bool race_step(struct player *p, const struct race *r, uint32_t first, uint32_t 
 	base = right(p, r);
 	value[0] = base + r->value[0];
 	value[1] = base + r->value[1];
-	at = (uint32_t)((uint8_t *)word - p->view);
 	make_submit(&s, r->isoch);
 	p->answers = p->taken = 0;
 	p->deaf = true;
 	player_send(p, &s);
-	if (!trap_begin(p->host_view + (at & ~(UW_PAGE - 1)), at < p->l.data ? PROT_READ : PROT_READ | PROT_WRITE, word,
-			at % UW_PAGE, value, first))
+	if (!rig_trap_begin(p->rig, word, value, first))
 		return true;
 	player_settle(p);
-	*accesses += trap_end();
+	*accesses += rig_trap_end(p->rig);
 	__atomic_store_n(word, value[0], __ATOMIC_RELEASE);
 	p->deaf = false;
 	player_settle(p);

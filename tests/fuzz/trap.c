@@ -50,13 +50,13 @@ static void on_trap(int signal, siginfo_t *info, void *context)
 	mprotect(trap.page, PAGE, PROT_NONE);
 }
 
-bool trap_begin(void *page, int protection, uint32_t *word, uint32_t offset, const uint32_t value[2], uint32_t first)
+bool trap_begin(void *page, bool writable, uint32_t *word, uint32_t offset, const uint32_t value[2], uint32_t first)
 {
 	struct sigaction segv = { .sa_sigaction = on_segv, .sa_flags = SA_SIGINFO };
 	struct sigaction step = { .sa_sigaction = on_trap, .sa_flags = SA_SIGINFO };
 
 	trap.page = page;
-	trap.protection = protection;
+	trap.protection = writable ? PROT_READ | PROT_WRITE : PROT_READ;
 	trap.word = word;
 	trap.offset = offset;
 	trap.value[0] = value[0];
@@ -77,9 +77,9 @@ uint32_t trap_end(void)
 	return trap.hits;
 }
 #else
-bool trap_begin(void *page, int protection, uint32_t *word, uint32_t offset, const uint32_t value[2], uint32_t first)
+bool trap_begin(void *page, bool writable, uint32_t *word, uint32_t offset, const uint32_t value[2], uint32_t first)
 {
-	(void)page, (void)protection, (void)word, (void)offset, (void)value, (void)first;
+	(void)page, (void)writable, (void)word, (void)offset, (void)value, (void)first;
 	return false;
 }
 

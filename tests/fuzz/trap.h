@@ -6,9 +6,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* False: not on this machine. page: the host's view, read with protection read or write; word: the guest's view of the
- * word, which lies at offset in that page. */
-bool trap_begin(void *page, int protection, uint32_t *word, uint32_t offset, const uint32_t value[2], uint32_t first);
+/* False: not on this machine. page: the host's view, which it may write or only read; word: the guest's view of the word,
+ * which lies at offset in that page. */
+bool trap_begin(void *page, bool writable, uint32_t *word, uint32_t offset, const uint32_t value[2], uint32_t first);
 /* Accesses of the host to the word's cache line. */
 uint32_t trap_end(void);
 
