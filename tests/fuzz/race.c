@@ -38,7 +38,7 @@ static const struct race races[] = {
 	{ "payload", RACE_DATA, 0, VEC_DATA, { 0, 0xffffffff }, { GOOD(512), GOOD(512) } },
 	{ "consumed in the slot", RACE_SLOT, 0, AT(consumed), { 0, 0x40000000 }, { GOOD(512), { .epoch = 1 } } },
 	{ "tag", RACE_SLOT, 0, AT(tag), { 0, 0x1000 }, { GOOD(512), { .epoch = 1 } } },
-	{ "tag, one lap old", RACE_SLOT, 0, AT(tag), { 0, 0u - 64 }, { GOOD(512), { .silent = 1 } } },
+	{ "tag, one lap old", RACE_LAP, 0, AT(tag), { 0, 0 }, { GOOD(512), { .silent = 1 } } },
 	{ "consumed in the page", RACE_PAGE, 0, offsetof(struct uw_guest_page, hot.consumed), { 0, 0x40000000 },
 	  { GOOD(512), { .epoch = 1 } } },
 	{ "wake", RACE_PAGE, 0, offsetof(struct uw_guest_page, hot.wake), { 0, 0x80000000 }, { GOOD(512), GOOD(512) } },
@@ -83,16 +83,22 @@ static void make_submit(struct uw_slot *s, bool isoch)
 	s->u.submit.interval = 1;
 }
 
-/* What the word holds with either value, when all else is right. */
+/* What the word holds when all else is right, and the value is 0. */
 static uint32_t right(const struct player *p, const struct race *r)
 {
 	const uint32_t incarnation = (uint32_t)offsetof(struct uw_guest_page, incarnation);
 
+	if (r->where == RACE_DATA)
+		return 0;
 	if (r->where == RACE_PAGE)
 		return r->at == incarnation ? p->incarnation : r->at == offsetof(struct uw_guest_page, epoch) ? p->epoch : p->pos;
-	if (r->where == RACE_SLOT && r->at == AT(tag))
-		return p->head + 1;
-	return r->where == RACE_SLOT && r->at == AT(consumed) ? p->pos : 0;
+	return r->at == AT(tag) ? p->head + 1 : r->at == AT(consumed) ? p->pos : 0;
+}
+
+static void values(const struct player *p, const struct race *r, uint32_t value[2])
+{
+	value[0] = right(p, r) + r->value[0];
+	value[1] = right(p, r) + (r->where == RACE_LAP ? 0u - p->l.sub_slots : r->value[1]);
 }
 
 static uint32_t *place(struct player *p, const struct race *r)
@@ -100,7 +106,7 @@ static uint32_t *place(struct player *p, const struct race *r)
 	uint32_t slot = p->l.sub_ring + (p->head & (p->l.sub_slots - 1u)) * UW_SLOT;
 
 	return (void *)(p->view + r->at +
-			(r->where == RACE_SLOT ? slot : r->where == RACE_DATA ? p->l.data : p->l.guest_page));
+			(r->where == RACE_DATA ? p->l.data : r->where == RACE_PAGE ? p->l.guest_page : slot));
 }
 
 static bool legal(const struct player *p, const struct race *r, uint32_t which, const struct uw_slot *a)
@@ -118,13 +124,11 @@ static bool legal(const struct player *p, const struct race *r, uint32_t which, 
 static int round_of(struct player *p, const struct race *r)
 {
 	struct flipper f = { .at = place(p, r) };
-	uint32_t base = right(p, r);
 	const struct uw_slot *a;
 	pthread_t thread;
 	struct uw_slot s;
 
-	f.value[0] = base + r->value[0];
-	f.value[1] = base + r->value[1];
+	values(p, r, f.value);
 	make_submit(&s, r->isoch);
 	p->answers = p->taken = 0;
 	p->deaf = true; /* what the guest itself reads and writes would stand in the flipper's way */
@@ -181,16 +185,14 @@ bool race_run(struct player *p, const struct race *r, uint32_t saw[2])
 
 bool race_step(struct player *p, const struct race *r, uint32_t first, uint32_t *accesses)
 {
-	uint32_t value[2], base, *word;
+	uint32_t value[2], *word;
 	const struct uw_slot *a;
 	struct uw_slot s;
 
 	if (!ready(p))
 		return false;
 	word = place(p, r);
-	base = right(p, r);
-	value[0] = base + r->value[0];
-	value[1] = base + r->value[1];
+	values(p, r, value);
 	make_submit(&s, r->isoch);
 	p->answers = p->taken = 0;
 	p->deaf = true;

@@ -9,6 +9,7 @@ enum race_where {
 	RACE_SLOT,             /* a word of the submission, published once */
 	RACE_DATA,             /* a word of data */
 	RACE_PAGE,             /* a word of the guest page, added to the consumed position */
+	RACE_LAP,              /* the submission's tag, and what an empty slot has there */
 };
 
 struct race {

@@ -173,6 +173,13 @@ static uint32_t value_of(const struct uw_layout *l, const struct value *v)
 	return base[v->of] + v->add;
 }
 
+/* Streams that were not offered are refused before anybody looks for the port's device. */
+static bool wants_streams(const struct maker *m, const struct row *r, const struct uw_slot *s)
+{
+	return !(m->l->features & UW_FEATURE_STREAMS) && r->status != UW_ST_INVALID &&
+	       (r->base == ALLOC || r->base == FREE || (r->base == BULK && s->u.submit.stream));
+}
+
 static void from_rows(struct maker *m)
 {
 	const struct row *r;
@@ -187,9 +194,9 @@ static void from_rows(struct maker *m)
 		for (i = 0; i < 3 && r->value[i].bytes; i++)
 			poke(&s, r->value[i].at, r->value[i].bytes, value_of(m->l, &r->value[i]));
 		t = send(m, &s, r->base == STATS ? EXPECT_STATS : EXPECT_COMPLETE);
-		t->status = r->status;
+		t->status = wants_streams(m, r, &s) ? UW_ST_UNSUPPORTED : r->status;
 		t->why = r->why;
-		if (is_submit(r->base) && r->base != ISOCH && !r->status) /* the table is zero: packets of no bytes */
+		if (is_submit(r->base) && r->base != ISOCH && !t->status) /* the table is zero: packets of no bytes */
 			t->actual = s.u.submit.length;
 		end(m);
 	}
