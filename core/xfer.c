@@ -470,7 +470,7 @@ static enum uw_status judge(const struct uw_host_port *p, struct uw_xfer *x)
 	uint32_t most = x->io.verb == UW_VERB_SUBMIT ? x->io.length : x->io.verb == UW_VERB_ALLOC_STREAMS ? x->io.arg[0] : 0;
 
 	x->io.actual = uw_min(x->io.actual, most);
-	if (x->io.status >= UW_ST_COUNT)
+	if (x->io.status >= UW_ST_COUNT || x->io.status == UW_ST_INVALID) /* which needs a reason, and is no device's to say */
 		return UW_ST_HOST;
 	return x->io.status == UW_ST_CANCELLED && !p->speed ? UW_ST_NO_DEVICE : (enum uw_status)x->io.status;
 }

@@ -499,6 +499,46 @@ static void storms(struct test *t)
 	finish(t);
 }
 
+/* ---- devices ---- */
+
+/* A device is believed no more than a guest: what it says of a transfer is cut down to what can be. */
+static void device_lies(struct test *t)
+{
+	static const struct { uint32_t status, actual, expected, moved; } says[] = {
+		{ UW_ST_OK, 0, UW_ST_OK, 0 },
+		{ UW_ST_OK, VEC_LENGTH, UW_ST_OK, VEC_LENGTH },
+		{ UW_ST_OK, VEC_LENGTH + 1, UW_ST_OK, VEC_LENGTH },
+		{ UW_ST_OK, 0xffffffff, UW_ST_OK, VEC_LENGTH },
+		{ UW_ST_BABBLE, 0x80000000, UW_ST_BABBLE, VEC_LENGTH },
+		{ UW_ST_CANCELLED, 7, UW_ST_CANCELLED, 7 }, /* and nobody has asked for it */
+		{ UW_ST_BUSY, 0, UW_ST_BUSY, 0 },
+		{ UW_ST_INVALID, 0, UW_ST_HOST, 0 }, /* for which there would have to be a reason */
+		{ UW_ST_HOST, 1, UW_ST_HOST, 1 },
+		{ UW_ST_COUNT, 0, UW_ST_HOST, 0 },
+		{ 0x8000, 0, UW_ST_HOST, 0 },
+		{ 0x10000, 0, UW_ST_HOST, 0 },
+		{ 0xffffffff, 0xffffffff, UW_ST_HOST, VEC_LENGTH },
+	};
+	struct player *p = &t->guest;
+	const struct uw_slot *a;
+	struct uw_slot s;
+	uint32_t i;
+
+	for (i = 0; i < UW_COUNT_OF(says); i++) {
+		begin(t, "a device that says what cannot be");
+		vec_bulk(&s, VEC_ID, 1, 0x82, VEC_DATA, VEC_LENGTH);
+		player_send(p, &s);
+		player_settle(p);
+		must(t, rig_idle(p->rig) == 1 && !p->answers, "the transfer is not with the device");
+		rig_complete(p->rig, says[i].status, says[i].actual);
+		player_settle(p);
+		a = player_take(p);
+		must(t, a && p->answers == 1 && a->id == VEC_ID && a->u.complete.status == says[i].expected &&
+			a->u.complete.actual == says[i].moved, "another answer than what can be");
+		finish(t);
+	}
+}
+
 /* ---- both at once ---- */
 
 static void race_one(struct test *t, const struct race *r)
@@ -552,6 +592,7 @@ int main(void)
 	parked(&t);
 	given_up(&t);
 	storms(&t);
+	device_lies(&t);
 	r = race_table(&count);
 	for (i = 0; i < count; i++)
 		race_one(&t, &r[i]);
