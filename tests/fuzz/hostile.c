@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A hostile guest against the host's end of a session. Each vector's answers are compared with what it states; then the
- * session must still serve, or recover by the protocol; another session beside it must not have noticed anything.
+ * A hostile guest against the host's end of a session, whichever the rig has. Each vector's answers are compared with what
+ * it states; then the session must still serve, or recover by the protocol; another session beside it must not have
+ * noticed anything.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +18,7 @@ struct test {
 	struct player other;   /* a well-behaved one beside it, with a transfer in flight */
 	uint32_t other_epoch;
 	const char *name;
-	uint64_t passed, failed;
+	uint32_t passed, failed;
 	bool good;             /* the vector at hand */
 	struct vec *seen;      /* distinct vectors, without their names */
 	uint32_t distinct;
@@ -48,6 +49,16 @@ static void count(struct test *t)
 		t->passed++;
 	else
 		t->failed++;
+}
+
+/* What this rig cannot do is named, not forgotten. */
+static bool able(enum rig_art art, const char *what)
+{
+	const char *why = rig_lacks(art);
+
+	if (why)
+		printf("not run, as %s: %s\n", why, what);
+	return !why;
 }
 
 /* ---- coming to the state that a vector starts from ---- */
@@ -444,6 +455,8 @@ static void given_up(struct test *t)
 	struct uw_slot s;
 	uint32_t epoch;
 
+	if (!able(RIG_CLOCK, "a guest that never reads is given up"))
+		return;
 	begin(t, "a guest that never reads is given up");
 	p->deaf = true;
 	begin_slot_stats(&s, UW_ID(500, 1));
@@ -543,13 +556,17 @@ static void device_lies(struct test *t)
 
 static void race_one(struct test *t, const struct race *r)
 {
-	char text[64];
+	char text[64], stepped[96];
 
 	snprintf(text, sizeof(text), "double fetch of %s", r->name);
+	snprintf(stepped, sizeof(stepped), "%s, with a flip after each access", text);
 	begin(t, text);
 	must(t, race_run(&t->guest, r, t->raced), "an answer that neither value explains");
-	must(t, race_step(&t->guest, r, 0, &t->accesses), "with a flip after each access, an answer that neither value explains");
-	must(t, race_step(&t->guest, r, 1, &t->accesses), "the same from the second value");
+	if (able(RIG_TRAP, stepped)) {
+		t->name = stepped;
+		must(t, race_step(&t->guest, r, 0, &t->accesses), "an answer that neither value explains");
+		must(t, race_step(&t->guest, r, 1, &t->accesses), "the same from the second value");
+	}
 	if (rig_phase(t->guest.rig) != UW_PHASE_RUN)
 		must(t, player_renew(&t->guest), "no new epoch");
 	finish(t);
@@ -599,6 +616,6 @@ int main(void)
 	must(&t, !t.other.rig->faults, "a promise to the other session is broken");
 	printf("%u distinct vectors from tables, %u double fetches (%u rounds saw the first value, %u the second, "
 	       "%u single accesses)\n", t.distinct, count, t.raced[0], t.raced[1], t.accesses);
-	printf("%llu passed, %llu failed\n", (unsigned long long)t.passed, (unsigned long long)t.failed);
+	printf("%u vectors, %u wrong\n", t.passed + t.failed, t.failed);
 	return t.failed || !t.good;
 }
