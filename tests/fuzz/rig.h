@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What a hostile guest plays against: a host with its two scripted devices (vectors.h says what they do), and who drives
- * them. Each program is linked with one rig: rig_local.c has the core's host in this process, under a virtual clock. The
- * guest's half, player.c, sees the region and what stands here, and none of the insides.
+ * them. Each program is linked with one rig: rig_local.c has the core's host in this process, under a virtual clock;
+ * tests/wine/tools/nthostile.c has UsbWarp.sys across a section. The guest's half, player.c, sees the region and what stands
+ * here, and none of the insides.
  */
 #ifndef UW_RIG_H
 #define UW_RIG_H
