@@ -143,6 +143,9 @@ void lab_mdl_counts(uint32_t *locked, uint32_t *mapped);
 /* irp.c */
 void lab_irp_init(void);
 
+/* work.c: until the work items of a driver that goes have returned */
+void lab_work_wait(const void *image, size_t size);
+
 /* unload.c, control.c */
 size_t lab_image_size(const void *base);
 void lab_unload_init(void);

@@ -30,6 +30,7 @@ static VOID NTAPI unload_and_look(PDRIVER_OBJECT driver)
 	RtlPcToFileHeader((void *)real_unload, &base);
 	size = lab_image_size(base);
 	real_unload(driver);
+	lab_work_wait(base, size);
 	irql = lab_set_irql(PASSIVE_LEVEL);
 	if (irql != PASSIVE_LEVEL)
 		lab_report("%ls unloads at IRQL %u", driver->DriverName.Buffer, irql);
