@@ -132,6 +132,7 @@ class PeerHost(Host):
             for number in range(self.PEERS):
                 self.wine.control(f"query-remove ROOT\\UWPEER\\{number:04}")
                 self.wine.control(f"remove ROOT\\UWPEER\\{number:04}")
+            self.wine.stop("uwpeer")
         super().__exit__(kind, value, trace)
 
 
