@@ -67,27 +67,10 @@ function(uw_cover name)
   target_link_libraries(${name} PRIVATE -Wl,--entry,uw_coverage_entry gcov)
 endfunction()
 
-option(USBWARP_COVERAGE "Count what the shipped drivers execute, for tests/wine/coverage.py (GCC)" OFF)
-
-# The files of the driver's own folder count; what they have counted is written out by tests/wine/coverage/gcov.c.
-function(uw_cover name)
-  foreach(source ${ARGN})
-    if(source MATCHES "^[a-z]+\\.c$")
-      set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS
-        "-fprofile-arcs;-ftest-coverage;-fprofile-info-section=.gcov$m;-fprofile-update=atomic;-Og")
-    endif()
-  endforeach()
-  target_sources(${name} PRIVATE ${UW_ROOT}/tests/wine/coverage/gcov.c)
-  target_link_libraries(${name} PRIVATE -Wl,--entry,uw_coverage_entry gcov)
-endfunction()
-
 function(uw_driver name)
   add_executable(${name} ${ARGN})
   set_target_properties(${name} PROPERTIES SUFFIX .sys)
   target_link_libraries(${name} PRIVATE usbwarp_driver_flags)
-  if(USBWARP_COVERAGE AND CMAKE_CURRENT_SOURCE_DIR MATCHES "^${UW_ROOT}/host/windows/")
-    uw_cover(${name} ${ARGN})
-  endif()
   if(USBWARP_COVERAGE AND CMAKE_CURRENT_SOURCE_DIR MATCHES "^${UW_ROOT}/host/windows/")
     uw_cover(${name} ${ARGN})
   endif()
