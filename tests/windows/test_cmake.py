@@ -48,13 +48,23 @@ def the_newest_whole_kit_is_found():
         equal(find(directory)[0], "FALSE", "where there is none")
 
 
-def configure(directory, root):
+def configure(directory, root, *options):
     return subprocess.run(
         ["cmake", "-S", WINDOWS, "-B", os.path.join(directory, "build"), f"-DWDK_ROOT={root}",
          "-DCMAKE_SYSTEM_NAME=Windows", "-DCMAKE_SYSTEM_PROCESSOR=AMD64", f"-DCMAKE_C_COMPILER={CLANG_CL}",
          "-DCMAKE_C_COMPILER_TARGET=x86_64-pc-windows-msvc", "-DCMAKE_TRY_COMPILE_TARGET_TYPE=STATIC_LIBRARY",
-         "-DCMAKE_LINKER=lld-link", "-DCMAKE_MT=llvm-mt", "-DCMAKE_RC_COMPILER=llvm-rc"],
+         "-DCMAKE_LINKER=lld-link", "-DCMAKE_MT=llvm-mt", "-DCMAKE_RC_COMPILER=llvm-rc", *options],
         capture_output=True, text=True, check=False)
+
+
+def generated(directory):
+    commands = ""
+    for where, _, names in os.walk(os.path.join(directory, "build")):
+        for name in names:
+            if name in ("flags.make", "link.txt", "build.make"):
+                with open(os.path.join(where, name), encoding="utf-8") as f:
+                    commands += f.read()
+    return commands
 
 
 @case
@@ -64,14 +74,15 @@ def the_branch_for_visual_studio_configures():
         shutil.rmtree(os.path.join(directory, "build"))
         done = configure(directory, kit(directory, "10.0.26100.0"))
         equal(done.returncode, 0, done.stderr)
-        commands = ""
-        for where, _, names in os.walk(os.path.join(directory, "build")):
-            for name in names:
-                if name in ("flags.make", "link.txt", "build.make"):
-                    with open(os.path.join(where, name), encoding="utf-8") as f:
-                        commands += f.read()
-        holds(commands, "/kernel", "/DRIVER:WDM", "/GUARD:CF", "ntoskrnl.lib", "km/x64", "mc.exe", "newdev.lib")
+        commands = generated(directory)
+        holds(commands, "/kernel", "/DRIVER:WDM", "/GUARD:CF", "ntoskrnl.lib", "km/x64", "mc.exe", "newdev.lib", "usbd.c",
+              "usbdex.lib")
         assert "-municode" not in commands and "mingw" not in commands and "finish.py" not in commands and "RTC1" not in commands
+        done = configure(directory, kit(directory, "10.0.26100.0"), "-DUSBWARP_USBD=OFF")
+        equal(done.returncode, 0, done.stderr)
+        commands = generated(directory)
+        holds(commands, "legacy.c")
+        assert "usbdex.lib" not in commands
 
 
 if __name__ == "__main__":

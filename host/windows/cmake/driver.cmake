@@ -26,6 +26,13 @@ if(MSVC)
   set(UW_DRIVER_LIBRARIES ${Wdk_LIBRARY_DIR})
 endif()
 
+# Microsoft's kit has usbdex.lib, mingw's headers and libraries do not; without it no guest is offered streams.
+if(MSVC)
+  option(USBWARP_USBD "UsbWarpFilter.sys with a USBD handle" ON)
+else()
+  set(USBWARP_USBD OFF)
+endif()
+
 add_library(usbwarp_driver_flags INTERFACE)
 target_include_directories(usbwarp_driver_flags INTERFACE ${UW_ROOT}/include ${UW_ROOT}/core)
 target_include_directories(usbwarp_driver_flags SYSTEM INTERFACE ${UW_DDK})
@@ -77,7 +84,8 @@ function(uw_driver name)
   if(CMAKE_C_COMPILER_ID STREQUAL Clang AND NOT MSVC)
     target_sources(${name} PRIVATE ${UW_ROOT}/host/windows/cmake/loadconfig.c)
     add_custom_command(TARGET ${name} POST_BUILD VERBATIM
-      COMMAND ${UW_ROOT}/host/windows/cmake/finish.py $<TARGET_FILE:${name}> $<TARGET_FILE_DIR:${name}>/${name}.pdb)
+      COMMAND ${UW_ROOT}/host/windows/cmake/finish.py $<TARGET_FILE:${name}>
+        $<TARGET_FILE_DIR:${name}>/$<TARGET_FILE_BASE_NAME:${name}>.pdb)
   endif()
 endfunction()
 

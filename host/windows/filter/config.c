@@ -184,88 +184,15 @@ static void add_pipe(struct uw_filter *f, const struct uw_endpoint *e, USBD_PIPE
 }
 
 /* What a select URB says, endpoint by endpoint; the descriptor is the authority on what there can be. */
-static void add_pipes(struct uw_filter *f, const struct uw_setting *s, const USBD_INTERFACE_INFORMATION *info)
+static void add_pipes(struct uw_filter *f, const struct uw_setting *s)
 {
+	const USBD_INTERFACE_INFORMATION *info = s->info;
 	uint32_t i, k, pipes = uw_min(info->NumberOfPipes, s->endpoints);
 
 	for (i = 0; i < s->endpoints; i++)
 		for (k = 0; k < pipes; k++)
 			if (info->Pipes[k].EndpointAddress == s->endpoint[i].address && info->Pipes[k].PipeHandle)
 				add_pipe(f, &s->endpoint[i], info->Pipes[k].PipeHandle);
-}
-
-/* ---- select URBs ---- */
-
-struct select {
-	struct uw_filter *f;
-	const struct uw_config *config;        /* NULL: unconfigure */
-	struct uw_setting *setting;
-	uint32_t settings;
-};
-
-static uint32_t info_bytes(const struct uw_setting *s)
-{
-	return offsetof(USBD_INTERFACE_INFORMATION, Pipes) + s->endpoints * sizeof(USBD_PIPE_INFORMATION);
-}
-
-static void fill_info(USBD_INTERFACE_INFORMATION *info, const struct uw_setting *s)
-{
-	uint32_t i;
-
-	info->Length = (USHORT)info_bytes(s);
-	info->InterfaceNumber = s->itf;
-	info->AlternateSetting = s->alternate;
-	info->NumberOfPipes = s->endpoints;
-	for (i = 0; i < s->endpoints; i++)
-		info->Pipes[i].MaximumTransferSize = UW_TRANSFER_MAX;
-}
-
-static void fill_config(struct uw_urb *u, void *context)
-{
-	struct _URB_SELECT_CONFIGURATION *c = &u->urb->UrbSelectConfiguration;
-	const struct select *s = context;
-	uint8_t *at = (uint8_t *)&c->Interface;
-	uint32_t i;
-
-	c->Hdr.Function = URB_FUNCTION_SELECT_CONFIGURATION;
-	if (!s->config)
-		return;
-	c->ConfigurationDescriptor = (USB_CONFIGURATION_DESCRIPTOR *)s->config->bytes;
-	for (i = 0; i < s->settings; i++) {
-		fill_info((USBD_INTERFACE_INFORMATION *)at, &s->setting[i]);
-		at += info_bytes(&s->setting[i]);
-	}
-}
-
-static void look_config(struct uw_urb *u, void *context)
-{
-	struct _URB_SELECT_CONFIGURATION *c = &u->urb->UrbSelectConfiguration;
-	const struct select *s = context;
-	const uint8_t *at = (const uint8_t *)&c->Interface;
-	uint32_t i;
-
-	s->f->handle = c->ConfigurationHandle;
-	for (i = 0; i < s->settings; i++) {
-		add_pipes(s->f, &s->setting[i], (const USBD_INTERFACE_INFORMATION *)at);
-		at += info_bytes(&s->setting[i]);
-	}
-}
-
-static void fill_interface(struct uw_urb *u, void *context)
-{
-	struct _URB_SELECT_INTERFACE *i = &u->urb->UrbSelectInterface;
-	const struct select *s = context;
-
-	i->Hdr.Function = URB_FUNCTION_SELECT_INTERFACE;
-	i->ConfigurationHandle = s->f->handle;
-	fill_info(&i->Interface, s->setting);
-}
-
-static void look_interface(struct uw_urb *u, void *context)
-{
-	const struct select *s = context;
-
-	add_pipes(s->f, s->setting, &u->urb->UrbSelectInterface.Interface);
 }
 
 /* ---- the verbs ---- */
@@ -288,49 +215,71 @@ void uw_config_drop(struct uw_filter *f)
 	f->choice.interfaces = 0;
 }
 
-/* Each interface at its first setting. */
-static void plan(struct select *s)
+static void fill_none(struct uw_urb *u, void *context)
 {
-	struct uw_choice *choice = &s->f->choice;
-	uint32_t i, count;
-
-	count = uw_desc_interfaces(s->config->bytes, s->config->length, choice->number, choice->alternate);
-	for (i = 0; i < count; i++)
-		if (uw_desc_setting(s->config->bytes, s->config->length, choice->number[i], choice->alternate[i],
-				    &s->setting[s->settings]))
-			s->settings++;
-	choice->interfaces = (uint8_t)count;
+	UNREFERENCED_PARAMETER(context);
+	u->urb->UrbHeader.Function = URB_FUNCTION_SELECT_CONFIGURATION;
 }
 
-static uint32_t config_bytes(const struct select *s)
+static uint32_t unconfigure(struct uw_filter *f)
 {
-	uint32_t i, bytes = offsetof(struct _URB_SELECT_CONFIGURATION, Interface);
+	return uw_urb_ask(f, sizeof(struct _URB_SELECT_CONFIGURATION), fill_none, NULL, NULL);
+}
 
-	for (i = 0; i < s->settings; i++)
-		bytes += info_bytes(&s->setting[i]);
-	return bytes < sizeof(struct _URB_SELECT_CONFIGURATION) ? sizeof(struct _URB_SELECT_CONFIGURATION) : bytes;
+/* Each interface at its first setting. */
+static uint32_t plan(struct uw_filter *f, const struct uw_config *config, struct uw_setting *setting)
+{
+	struct uw_choice *choice = &f->choice;
+	uint32_t i, count, settings = 0;
+
+	count = uw_desc_interfaces(config->bytes, config->length, choice->number, choice->alternate);
+	for (i = 0; i < count; i++)
+		if (uw_desc_setting(config->bytes, config->length, choice->number[i], choice->alternate[i],
+				    &setting[settings]))
+			settings++;
+	choice->interfaces = (uint8_t)count;
+	return settings;
+}
+
+static uint32_t configure(struct uw_filter *f, const struct uw_config *config, struct uw_setting *setting)
+{
+	uint32_t i, status, settings = plan(f, config, setting);
+	URB *urb = uw_usbd_urb_config(f, config->bytes, setting, settings);
+
+	if (!urb)
+		return UW_ST_HOST;
+	status = uw_urb_ask_select(f, urb);
+	if (status == UW_ST_OK) {
+		f->handle = urb->UrbSelectConfiguration.ConfigurationHandle;
+		for (i = 0; i < settings; i++)
+			add_pipes(f, &setting[i]);
+	}
+	uw_usbd_urb_free(f, urb);
+	return status;
 }
 
 uint32_t uw_config_select(struct uw_filter *f, uint8_t value)
 {
-	struct select s = { .f = f, .config = value ? config_of(f, value) : NULL };
+	const struct uw_config *config = value ? config_of(f, value) : NULL;
+	struct uw_setting *setting = NULL;
 	uint32_t status;
 
-	if (value && !s.config)
+	if (value && !config)
 		return UW_ST_NO_ENDPOINT;
-	s.setting = ExAllocatePoolWithTag(NonPagedPoolNx, UW_INTERFACES * sizeof(*s.setting), UW_FILTER_TAG);
-	if (!s.setting)
-		return UW_ST_HOST;
+	if (config) {
+		setting = ExAllocatePoolWithTag(NonPagedPoolNx, UW_INTERFACES * sizeof(*setting), UW_FILTER_TAG);
+		if (!setting)
+			return UW_ST_HOST;
+	}
 	uw_pipes_stop(f, UW_EVERY);
 	uw_config_drop(f);
-	if (s.config)
-		plan(&s);
-	status = uw_urb_ask(f, config_bytes(&s), fill_config, &s, look_config);
+	status = config ? configure(f, config, setting) : unconfigure(f);
 	if (status == UW_ST_OK)
 		f->choice.configuration = value;
 	else
 		uw_config_drop(f);
-	ExFreePoolWithTag(s.setting, UW_FILTER_TAG);
+	if (setting)
+		ExFreePoolWithTag(setting, UW_FILTER_TAG);
 	return status;
 }
 
@@ -348,18 +297,23 @@ uint32_t uw_config_interface(struct uw_filter *f, uint8_t number, uint8_t altern
 {
 	const struct uw_config *config = config_of(f, f->choice.configuration);
 	struct uw_setting setting;
-	struct select s = { .f = f, .config = config, .setting = &setting, .settings = 1 };
 	uint32_t which, status;
+	URB *urb;
 
 	if (!config || !uw_desc_setting(config->bytes, config->length, number, alternate, &setting))
 		return UW_ST_NO_ENDPOINT;
+	urb = uw_usbd_urb_interface(f, f->handle, &setting);
+	if (!urb)
+		return UW_ST_HOST;
 	which = pipes_of(f, number);
 	uw_pipes_stop(f, which);
 	remove_pipes(f, which);
-	status = uw_urb_ask(f, offsetof(struct _URB_SELECT_INTERFACE, Interface) + info_bytes(&setting), fill_interface,
-			    &s, look_interface);
-	if (status == UW_ST_OK)
+	status = uw_urb_ask_select(f, urb);
+	if (status == UW_ST_OK) {
+		add_pipes(f, &setting);
 		note_alternate(&f->choice, number, alternate);
+	}
+	uw_usbd_urb_free(f, urb);
 	return status;
 }
 

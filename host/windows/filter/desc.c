@@ -85,6 +85,8 @@ bool uw_desc_setting(const uint8_t *config, uint32_t bytes, uint8_t itf, uint8_t
 		at = next_of(config, bytes, at);
 	if (!at)
 		return false;
+	out->descriptor = at;
+	out->info = NULL;
 	out->itf = itf;
 	out->alternate = alternate;
 	out->endpoints = 0;

@@ -30,6 +30,8 @@ struct uw_setting {
 	uint8_t alternate;
 	uint8_t endpoints;
 	struct uw_endpoint endpoint[UW_ENDPOINTS];
+	const uint8_t *descriptor;     /* its interface descriptor, in the configuration's bytes */
+	void *info;                    /* USBD_INTERFACE_INFORMATION of it, in an URB that selects it */
 };
 
 static inline uint32_t uw_endpoint_index(uint8_t address)

@@ -12,8 +12,8 @@
 #include "cut.h"
 #include "desc.h"
 #include "peer.h"
+#include "usbd.h"
 
-#include <usb.h>
 #include <usbioctl.h>
 
 #define UW_FILTER_TAG 0x46577355u      /* "UsWF" in memory order */
@@ -31,10 +31,12 @@ struct uw_urb {
 	struct uw_filter *f;
 	struct uw_pipe *pipe;          /* NULL: the default pipe, or none */
 	IRP *irp;
-	URB *urb;                      /* urb_room bytes */
+	URB *urb;                      /* what the IRP is about: one of the next two, or a caller's */
+	URB *plain;                    /* for all but isochronous transfers and selects */
+	URB *iso;                      /* for iso_room packets */
 	MDL *mdl;                      /* for mdl_room bytes at any offset in a page */
 	uint8_t *bounce;               /* bounce_room bytes */
-	uint32_t urb_room, mdl_room, bounce_room;
+	uint32_t iso_room, mdl_room, bounce_room;
 	uint32_t refs;                 /* the stack's, and one of each canceller */
 	bool partial;                  /* mdl describes a transfer */
 	bool cancelled;
@@ -117,6 +119,7 @@ enum uw_pnp { UW_PNP_STOPPED, UW_PNP_STARTED, UW_PNP_STOPPING, UW_PNP_REMOVING, 
 struct uw_filter {
 	DEVICE_OBJECT *self, *pdo, *lower;
 	IO_REMOVE_LOCK removal;        /* held by each URB until nobody uses it */
+	struct uw_usbd usbd;           /* set by PnP requests alone */
 	UNICODE_STRING link;           /* of the interface */
 	uint8_t device[UW_DEVICE_BYTES];
 	enum uw_pnp pnp, pnp_before;   /* changed by PnP requests alone, which come one at a time */
@@ -202,9 +205,18 @@ void uw_pipes_go_on(struct uw_filter *f, uint32_t which);
 /* ---- urb.c ---- */
 void uw_urb_init(struct uw_filter *f);
 void uw_urb_fini(struct uw_filter *f);
-/* These five with the lock held. get: NULL when memory is short or the device is being removed. */
+/* Up to uw_urb_drop with the lock held. get: NULL when memory is short or the device is being removed. */
 UW_MUST_CHECK struct uw_urb *uw_urb_get(struct uw_filter *f);
-UW_MUST_CHECK bool uw_urb_room(struct uw_urb *u, uint32_t urb, uint32_t mdl, uint32_t bounce);
+/* Room for so many bytes, or for so many packets: then the URB is an isochronous one. False: no memory. */
+UW_MUST_CHECK bool uw_urb_room_mdl(struct uw_urb *u, uint32_t bytes);
+UW_MUST_CHECK bool uw_urb_room_bounce(struct uw_urb *u, uint32_t bytes);
+UW_MUST_CHECK bool uw_urb_room_iso(struct uw_urb *u, uint32_t packets);
+/* Of an isochronous URB, as usbdlib.h counts them: one packet more than there are. */
+static inline uint32_t uw_urb_iso_bytes(uint32_t packets)
+{
+	return (uint32_t)(offsetof(struct _URB_ISOCH_TRANSFER, IsoPacket) +
+			  (packets + 1) * sizeof(USBD_ISO_PACKET_DESCRIPTOR));
+}
 void uw_urb_map(struct uw_urb *u, const uint8_t *data, uint32_t bytes);
 void uw_urb_arm(struct uw_urb *u, uint32_t code);
 /* One that was never armed. */
@@ -222,9 +234,12 @@ void uw_urbs_cancel(struct uw_filter *f, uint32_t which);
 
 void uw_urb_fill_control(struct uw_urb *u, const struct uw_transfer_io *io);
 void uw_urb_fill_data(struct uw_urb *u, USBD_PIPE_HANDLE pipe, bool in, uint32_t length);
-/* A request of our own, and its answer: enum uw_status. PASSIVE. fill is called with the lock held. */
+/* A request of our own, and its answer: enum uw_status. PASSIVE. fill gets an empty URB of that length, with the lock
+ * held; look gets one that succeeded. */
 uint32_t uw_urb_ask(struct uw_filter *f, uint32_t bytes, void (*fill)(struct uw_urb *u, void *context), void *context,
 		    void (*look)(struct uw_urb *u, void *context));
+/* The same with an URB that the caller has filled in, and frees: a select. */
+uint32_t uw_urb_ask_select(struct uw_filter *f, URB *urb);
 uint32_t uw_urb_pipe_request(struct uw_filter *f, USHORT function, USBD_PIPE_HANDLE pipe);
 uint32_t uw_urb_descriptor(struct uw_filter *f, uint8_t type, uint8_t index, uint16_t language, void *to,
 			   uint32_t *bytes);

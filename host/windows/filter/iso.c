@@ -16,11 +16,6 @@
 _Static_assert(sizeof(struct uw_cut_slot) == sizeof(USBD_ISO_PACKET_DESCRIPTOR), "laid out alike");
 _Static_assert(offsetof(struct uw_cut_slot, status) == offsetof(USBD_ISO_PACKET_DESCRIPTOR, Status), "laid out alike");
 
-static uint32_t urb_bytes(uint32_t packets)
-{
-	return offsetof(struct _URB_ISOCH_TRANSFER, IsoPacket) + (packets + 1) * sizeof(USBD_ISO_PACKET_DESCRIPTOR);
-}
-
 static struct uw_cut_slot *slots_of(struct uw_urb *u)
 {
 	return (struct uw_cut_slot *)u->urb->UrbIsochronousTransfer.IsoPacket;
@@ -141,11 +136,11 @@ static void begin_iso(struct uw_urb *u, uint32_t bytes)
 {
 	struct _URB_ISOCH_TRANSFER *iso = &u->urb->UrbIsochronousTransfer;
 	struct uw_stream *s = &u->pipe->stream;
-	uint32_t size = urb_bytes(u->cut.packets);
 
-	uw_zero(iso, offsetof(struct _URB_ISOCH_TRANSFER, IsoPacket));
+	uw_zero((uint8_t *)iso + sizeof(iso->Hdr), offsetof(struct _URB_ISOCH_TRANSFER, IsoPacket) - sizeof(iso->Hdr));
+	iso->Hdr.Status = USBD_STATUS_SUCCESS;
 	iso->Hdr.Function = URB_FUNCTION_ISOCH_TRANSFER;
-	iso->Hdr.Length = (USHORT)size;
+	iso->Hdr.Length = (USHORT)uw_urb_iso_bytes(u->cut.packets);
 	iso->PipeHandle = u->pipe->handle;
 	if (s->rules.in)
 		iso->TransferFlags = USBD_TRANSFER_DIRECTION_IN | USBD_SHORT_TRANSFER_OK;
@@ -191,10 +186,10 @@ static struct uw_urb *make_urb(struct uw_pipe *pipe, const struct uw_cut *cut, c
 	if (!u)
 		return NULL;
 	u->cut = *cut;
-	if (!uw_urb_room(u, urb_bytes(cut->packets), 0, 0))
+	if (!uw_urb_room_iso(u, cut->packets))
 		goto fail;
 	bytes = uw_cut_place(&s->rules, source, cut, slots_of(u));
-	if (!uw_urb_room(u, 0, cut->copy ? 0 : bytes, cut->copy ? bytes + 1 : 0))
+	if (cut->copy ? !uw_urb_room_bounce(u, bytes + 1) : !uw_urb_room_mdl(u, bytes))
 		goto fail;
 	if (!cut->copy && bytes)
 		uw_urb_map(u, job[0]->io->data + first->offset, bytes);

@@ -145,7 +145,12 @@ static NTSTATUS attach(struct uw_filter *f)
 	if (!NT_SUCCESS(status))
 		return status;
 	f->lower = IoAttachDeviceToDeviceStack(f->self, f->pdo);
-	return f->lower ? STATUS_SUCCESS : STATUS_NO_SUCH_DEVICE;
+	if (!f->lower)
+		return STATUS_NO_SUCH_DEVICE;
+	status = uw_usbd_open(f);
+	if (!NT_SUCCESS(status))
+		IoDetachDevice(f->lower);
+	return status;
 }
 
 void uw_device_delete(struct uw_filter *f)

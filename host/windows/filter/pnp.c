@@ -128,6 +128,7 @@ static NTSTATUS start(struct uw_filter *f, IRP *irp)
 	if (!NT_SUCCESS(status))
 		return status;
 	f->power = PowerDeviceD0;
+	uw_usbd_ask(f);
 	known = ask_speed(f, &high);
 	uw_gate_enter(f);
 	if (uw_config_identify(f, known, high) != UW_ST_OK)
@@ -198,11 +199,12 @@ static NTSTATUS remove(struct uw_filter *f, IRP *irp)
 	leave(f);
 	set_removed(f);
 	IoReleaseRemoveLockAndWait(&f->removal, irp);
+	uw_urb_fini(f);
+	uw_usbd_close(f);
 	irp->IoStatus.Status = STATUS_SUCCESS;
 	IoSkipCurrentIrpStackLocation(irp);
 	status = IoCallDriver(f->lower, irp);
 	IoDetachDevice(f->lower);
-	uw_urb_fini(f);
 	uw_device_delete(f);
 	return status;
 }

@@ -17,26 +17,16 @@ UW_NT_STATUSES(SAME_NT)
 
 /* ---- memory ---- */
 
-static void *grow(void *old, uint32_t *room, uint32_t wanted)
-{
-	void *memory = ExAllocatePoolWithTag(NonPagedPoolNx, wanted, UW_FILTER_TAG);
-
-	if (!memory)
-		return NULL;
-	if (old)
-		ExFreePoolWithTag(old, UW_FILTER_TAG);
-	*room = wanted;
-	return memory;
-}
-
 static void free_urb(struct uw_urb *u)
 {
 	if (u->bounce)
 		ExFreePoolWithTag(u->bounce, UW_FILTER_TAG);
 	if (u->mdl)
 		IoFreeMdl(u->mdl);
-	if (u->urb)
-		ExFreePoolWithTag(u->urb, UW_FILTER_TAG);
+	if (u->iso)
+		uw_usbd_urb_free(u->f, u->iso);
+	if (u->plain)
+		uw_usbd_urb_free(u->f, u->plain);
 	if (u->irp)
 		IoFreeIrp(u->irp);
 	ExFreePoolWithTag(u, UW_FILTER_TAG);
@@ -52,7 +42,8 @@ static struct uw_urb *new_urb(struct uw_filter *f)
 	uw_list_init(&u->node);
 	u->f = f;
 	u->irp = IoAllocateIrp(f->lower->StackSize, FALSE);
-	if (u->irp && uw_urb_room(u, sizeof(URB), 0, 0))
+	u->plain = u->irp ? uw_usbd_urb(f) : NULL;
+	if (u->plain)
 		return u;
 	free_urb(u);
 	return NULL;
@@ -74,38 +65,56 @@ struct uw_urb *uw_urb_get(struct uw_filter *f)
 	}
 	u->refs = 1;
 	u->cancelled = u->partial = u->blocks = u->zero = false;
+	u->urb = u->plain;
 	u->pipe = NULL;
 	u->io = NULL;
 	u->event = NULL;
 	return u;
 }
 
-bool uw_urb_room(struct uw_urb *u, uint32_t urb, uint32_t mdl, uint32_t bounce)
+bool uw_urb_room_bounce(struct uw_urb *u, uint32_t bytes)
 {
-	void *memory;
+	uint8_t *bounce;
 
-	if (urb > u->urb_room) {
-		memory = grow(u->urb, &u->urb_room, urb);
-		if (!memory)
-			return false;
-		u->urb = memory;
-	}
-	if (bounce > u->bounce_room) {
-		memory = grow(u->bounce, &u->bounce_room, bounce);
-		if (!memory)
-			return false;
-		u->bounce = memory;
-	}
-	if (mdl > u->mdl_room) {
-		/* Address 1 less than a page: the most pages that so many bytes can touch. */
-		memory = IoAllocateMdl((void *)(PAGE_SIZE - 1), mdl, FALSE, FALSE, NULL);
-		if (!memory)
-			return false;
-		if (u->mdl)
-			IoFreeMdl(u->mdl);
-		u->mdl = memory;
-		u->mdl_room = mdl;
-	}
+	if (bytes <= u->bounce_room)
+		return true;
+	bounce = ExAllocatePoolWithTag(NonPagedPoolNx, bytes, UW_FILTER_TAG);
+	if (!bounce)
+		return false;
+	if (u->bounce)
+		ExFreePoolWithTag(u->bounce, UW_FILTER_TAG);
+	u->bounce = bounce;
+	u->bounce_room = bytes;
+	return true;
+}
+
+/* Address 1 less than a page: the most pages that so many bytes can touch. */
+bool uw_urb_room_mdl(struct uw_urb *u, uint32_t bytes)
+{
+	MDL *mdl;
+
+	if (bytes <= u->mdl_room)
+		return true;
+	mdl = IoAllocateMdl((void *)(PAGE_SIZE - 1), bytes, FALSE, FALSE, NULL);
+	if (!mdl)
+		return false;
+	if (u->mdl)
+		IoFreeMdl(u->mdl);
+	u->mdl = mdl;
+	u->mdl_room = bytes;
+	return true;
+}
+
+bool uw_urb_room_iso(struct uw_urb *u, uint32_t packets)
+{
+	URB *iso = packets > u->iso_room ? uw_usbd_urb_iso(u->f, packets) : u->iso;
+
+	if (!iso)
+		return false;
+	if (iso != u->iso && u->iso)
+		uw_usbd_urb_free(u->f, u->iso);
+	u->iso_room = packets > u->iso_room ? packets : u->iso_room;
+	u->urb = u->iso = iso;
 	return true;
 }
 
@@ -192,7 +201,7 @@ void uw_urb_arm(struct uw_urb *u, uint32_t code)
 	stack->MajorFunction = IRP_MJ_INTERNAL_DEVICE_CONTROL;
 	stack->Parameters.DeviceIoControl.IoControlCode = code;
 	if (code == IOCTL_INTERNAL_USB_SUBMIT_URB)
-		stack->Parameters.Others.Argument1 = u->urb;
+		uw_usbd_assign(u->f, stack, u->urb);
 	IoSetCompletionRoutine(u->irp, on_irp, u, TRUE, TRUE, TRUE);
 	if (u->pipe)
 		u->pipe->sends++;
@@ -297,9 +306,11 @@ void uw_urbs_cancel(struct uw_filter *f, uint32_t which)
 
 /* ---- what is asked ---- */
 
+/* The header's other members are the stack's, which may know the URB by them. */
 static void begin(struct uw_urb *u, USHORT function, uint32_t bytes)
 {
-	uw_zero(u->urb, bytes);
+	uw_zero((uint8_t *)u->urb + sizeof(u->urb->UrbHeader), bytes - sizeof(u->urb->UrbHeader));
+	u->urb->UrbHeader.Status = USBD_STATUS_SUCCESS;
 	u->urb->UrbHeader.Function = function;
 	u->urb->UrbHeader.Length = (USHORT)bytes;
 }
@@ -353,17 +364,13 @@ static uint32_t wait_for(struct uw_urb *u, KEVENT *event)
 	return uw_urb_result(u);
 }
 
-static struct uw_urb *prepare(struct uw_filter *f, uint32_t bytes, KEVENT *event)
+static struct uw_urb *prepare(struct uw_filter *f, KEVENT *event)
 {
 	struct uw_urb *u = uw_urb_get(f);
 
 	if (!u)
 		return NULL;
-	if (!uw_urb_room(u, bytes, 0, 0)) {
-		uw_urb_drop(u);
-		return NULL;
-	}
-	begin(u, 0, bytes);
+	u->urb->UrbHeader.Status = USBD_STATUS_SUCCESS; /* an IRP without an URB has no other status to show */
 	u->done = on_asked;
 	u->event = event;
 	return u;
@@ -379,8 +386,9 @@ uint32_t uw_urb_ask(struct uw_filter *f, uint32_t bytes, void (*fill)(struct uw_
 
 	KeInitializeEvent(&event, NotificationEvent, FALSE);
 	KeAcquireSpinLock(&f->lock, &irql);
-	u = prepare(f, bytes, &event);
+	u = prepare(f, &event);
 	if (u) {
+		begin(u, 0, bytes);
 		fill(u, context);
 		uw_urb_arm(u, IOCTL_INTERNAL_USB_SUBMIT_URB);
 	}
@@ -393,6 +401,16 @@ uint32_t uw_urb_ask(struct uw_filter *f, uint32_t bytes, void (*fill)(struct uw_
 		look(u, context);
 	uw_urb_end(u);
 	return status;
+}
+
+static void use(struct uw_urb *u, void *context)
+{
+	u->urb = context;
+}
+
+uint32_t uw_urb_ask_select(struct uw_filter *f, URB *urb)
+{
+	return uw_urb_ask(f, sizeof(URB), use, urb, NULL);
 }
 
 struct pipe_ask {
@@ -463,7 +481,7 @@ uint32_t uw_urb_ioctl(struct uw_filter *f, uint32_t code)
 
 	KeInitializeEvent(&event, NotificationEvent, FALSE);
 	KeAcquireSpinLock(&f->lock, &irql);
-	u = prepare(f, sizeof(URB), &event);
+	u = prepare(f, &event);
 	if (u)
 		uw_urb_arm(u, code);
 	KeReleaseSpinLock(&f->lock, irql);
