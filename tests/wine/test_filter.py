@@ -36,15 +36,15 @@ def equal(got, want, what):
 class Stack:
     """Bus, one model zero, its driver, the client. Leaving it unloads all, which the kernel looks at."""
 
-    def __init__(self, model="zero:speed=high,pattern=1,serial=Z1"):
+    def __init__(self, model="zero:speed=high,pattern=1,serial=Z1", driver="UsbWarpFilter.sys"):
         self.wine = lab.Prefix(BUILD)
-        self.model = model
+        self.model, self.driver = model, driver
 
     def __enter__(self):
         self.wine.__enter__()
         try:
             self.bus("install", self.wine.put(os.path.join(BUILD, "uwbus.sys"), "system32/drivers", [lab.KERNEL]))
-            self.wine.driver(os.path.join(BUILD, "UsbWarpFilter.sys"))
+            self.wine.driver(os.path.join(BUILD, self.driver))
             self.wine.start(self.wine.driver(os.path.join(BUILD, "uwclient.sys")))
             self.ident = self.plug(self.model)
         except BaseException:
@@ -100,6 +100,8 @@ class Stack:
             raise AssertionError(out)
 
 
+# The variant with a USBD handle, above a bus that then takes no other URBs.
+USBD = os.path.join("usbd", "UsbWarpFilter.sys")
 BASIC = ("connect", "enumerate", "configure", "bulk", "queue", "empty-packet", "control", "halt", "clear-busy", "reset")
 
 
@@ -238,9 +240,13 @@ def failing_bus():
 
 @case
 def failing_memory():
+    each_allocation_fails(("enumerate", "configure", "queue", "iso", "reset"))
+
+
+def each_allocation_fails(scripts, driver="UsbWarpFilter.sys", model="zero:speed=high,pattern=1,serial=Z1"):
     """Each allocation fails once: every request is answered all the same, and nothing is left behind."""
-    with Stack() as s:
-        for script in ("enumerate", "configure", "queue", "iso", "reset"):
+    with Stack(model, driver) as s:
+        for script in scripts:
             n = 1
             while True:
                 s.wine.control(f"fault pool,mdl,irp,work {n} 0 UsbWarpFilter")
@@ -252,6 +258,36 @@ def failing_memory():
                 n += 1 if n < 20 else 7
             equal(n > 1, True, f"something of {script} can fail")
             s.client(script)
+
+
+@case
+def with_a_handle():
+    """Every verb and every end of the variant with a USBD handle: no URB but the handle's, none left when it is closed."""
+    with Stack("zero:speed=high,paced,pattern=1,serial=Z1", USBD) as s:
+        for mode in MODES:
+            s.bus("mode", *mode)
+            for script in BASIC + ("iso", "iso-odd", "cancel-idle", "storm", "close"):
+                s.client(script, 1, 2, "raised")
+        client = s.begin("sleep")
+        s.wine.control("sleep")
+        s.wine.control("resume")
+        s.end(client)
+        client = s.begin("unplug")
+        s.bus("unplug", "1")
+        s.end(client)
+        s.bus("wait", "1", "absent")
+        s.plug("zero:speed=high,paced,pattern=1,serial=Z1")
+        s.client("enumerate")
+        s.wine.control(f"query-remove {s.ident}")
+        s.wine.control(f"remove {s.ident}")
+        s.wine.control(f"setup {s.ident}")
+        s.ready()
+        s.client("enumerate")
+
+
+@case
+def failing_memory_with_a_handle():
+    each_allocation_fails(("enumerate", "configure", "iso", "reset"), USBD)
 
 
 def run(function):

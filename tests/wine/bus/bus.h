@@ -8,6 +8,7 @@
 #include <usb.h>
 #include <usbioctl.h>
 
+#include "contract.h"
 #include "uwbus.h"
 
 /* mingw's headers lack it. */
@@ -101,6 +102,10 @@ struct uw_vdev {
 	uint8_t nak;             /* 1: but for endpoint 0; 2: all */
 	bool full;
 
+	/* Of the driver above, under the bus's lock. */
+	struct uwb_usbd *client; /* its USBD handle; NULL: it sends URBs of its own making */
+	bool mixed;              /* it has sent one of those since it was attached */
+
 	/* The engine, under the bus's lock; the model belongs to whom running says. */
 	struct uw_list inbox, active;
 	bool running, look;
@@ -191,6 +196,15 @@ void uw_id_instance(struct uw_vdev *dev);
 
 /* userhub.c */
 NTSTATUS uw_user_hub(IRP *irp, IO_STACK_LOCATION *at);
+
+/* client.c: drivers with a USBD handle */
+NTSTATUS uw_client_open(struct uw_vdev *dev, struct uwb_usbd *client);
+/* The driver has let go of the device. */
+void uw_client_gone(struct uw_vdev *dev);
+/* May this URB be sent by the driver that is above now? */
+bool uw_client_begin(struct uw_vdev *dev, IRP *irp, URB *urb);
+/* Before the IRP of one that might is completed. */
+void uw_client_end(struct uw_vdev *dev, URB *urb);
 
 /* hub.c: internal device controls */
 NTSTATUS uw_pdo_internal(DEVICE_OBJECT *pdo, IRP *irp, IO_STACK_LOCATION *at);

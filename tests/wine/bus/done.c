@@ -62,6 +62,8 @@ static void complete(struct uw_xfer *x)
 
 	irp->IoStatus.Status = uw_urb_status(x->status);
 	irp->IoStatus.Information = 0;
+	if (x->urb)
+		uw_client_end(x->dev, x->urb);
 	irql = uw_lock();
 	x->dev->outstanding--;
 	uw_unlock(irql);

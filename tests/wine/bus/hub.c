@@ -181,6 +181,8 @@ NTSTATUS uw_pdo_internal(DEVICE_OBJECT *pdo, IRP *irp, IO_STACK_LOCATION *at)
 	NTSTATUS status;
 
 	irp->IoStatus.Information = 0;
+	if (at->Parameters.DeviceIoControl.IoControlCode == UWB_USBD_OPEN) /* by AddDevice, before the device is started */
+		return end(irp, uw_client_open(dev, at->Parameters.Others.Argument1));
 	if (!enter(dev, &removed)) {
 		uw_refused("request %x after REMOVE_DEVICE",
 			   (unsigned int)at->Parameters.DeviceIoControl.IoControlCode);

@@ -93,6 +93,7 @@ static NTSTATUS removed(DEVICE_OBJECT *pdo, IRP *irp)
 		dev->old_pdo = pdo;
 	}
 	uw_unlock(irql);
+	uw_client_gone(dev);
 	if (left)
 		uw_refused("REMOVE_DEVICE while %u requests are under way", (unsigned int)left);
 	irp->IoStatus.Status = STATUS_SUCCESS;

@@ -336,6 +336,13 @@ static NTSTATUS end(IRP *irp, URB *urb, USBD_STATUS status)
 	return result;
 }
 
+/* One that was begun, and goes no further. */
+static NTSTATUS reject(struct uw_vdev *dev, IRP *irp, URB *urb, USBD_STATUS status)
+{
+	uw_client_end(dev, urb);
+	return end(irp, urb, status);
+}
+
 /* Large enough for what the URB says it holds; its count of packets is checked later. */
 static struct uw_xfer *make(struct uw_vdev *dev, IRP *irp, URB *urb, const struct rule *rule)
 {
@@ -359,29 +366,37 @@ static USBD_STATUS frame_number(URB *urb)
 	return USBD_STATUS_SUCCESS;
 }
 
-NTSTATUS uw_urb_submit(struct uw_vdev *dev, IRP *irp, URB *urb)
+/* Whoever sent it is known by now. */
+static NTSTATUS submit(struct uw_vdev *dev, IRP *irp, URB *urb)
 {
 	const struct rule *rule;
 	struct uw_xfer *x;
 	USBD_STATUS status;
 
+	rule = admit(dev, irp, urb, &status);
+	if (!rule)
+		return reject(dev, irp, urb, status);
+	if (rule->group == FRAME)
+		return reject(dev, irp, urb, frame_number(urb));
+	x = make(dev, irp, urb, rule);
+	if (!x)
+		return reject(dev, irp, urb, USBD_STATUS_INSUFFICIENT_RESOURCES);
+	status = parse(dev, x, rule);
+	if (status != USBD_STATUS_SUCCESS) {
+		uw_free(x);
+		return reject(dev, irp, urb, status);
+	}
+	urb->UrbHeader.Status = USBD_STATUS_PENDING;
+	return uw_engine_post(x);
+}
+
+NTSTATUS uw_urb_submit(struct uw_vdev *dev, IRP *irp, URB *urb)
+{
 	if (!urb) {
 		uw_refused("no URB");
 		return end(irp, NULL, USBD_STATUS_INVALID_PARAMETER);
 	}
-	rule = admit(dev, irp, urb, &status);
-	if (!rule)
-		return end(irp, urb, status);
-	if (rule->group == FRAME)
-		return end(irp, urb, frame_number(urb));
-	x = make(dev, irp, urb, rule);
-	if (!x)
-		return end(irp, urb, USBD_STATUS_INSUFFICIENT_RESOURCES);
-	status = parse(dev, x, rule);
-	if (status != USBD_STATUS_SUCCESS) {
-		uw_free(x);
-		return end(irp, urb, status);
-	}
-	urb->UrbHeader.Status = USBD_STATUS_PENDING;
-	return uw_engine_post(x);
+	if (!uw_client_begin(dev, irp, urb))
+		return end(irp, urb, USBD_STATUS_INVALID_PARAMETER);
+	return submit(dev, irp, urb);
 }
