@@ -102,6 +102,7 @@ class Stack:
 
 # The variant with a USBD handle, above a bus that then takes no other URBs.
 USBD = os.path.join("usbd", "UsbWarpFilter.sys")
+STREAMS = "zero:speed=super,pattern=1,streams=16,serial=Z1"
 BASIC = ("connect", "enumerate", "configure", "bulk", "queue", "empty-packet", "control", "halt", "clear-busy", "reset")
 
 
@@ -288,6 +289,36 @@ def with_a_handle():
 @case
 def failing_memory_with_a_handle():
     each_allocation_fails(("enumerate", "configure", "iso", "reset"), USBD)
+    each_allocation_fails(("streams-fail",), USBD, STREAMS)
+
+
+@case
+def streams():
+    """Streams of each number that can be had, used, replaced, given back, and lost by whatever deconfigures a pipe."""
+    with Stack(STREAMS, USBD) as s:
+        for mode in MODES:
+            s.bus("mode", *mode)
+            for late in ("0", "30"):
+                s.bus("ignore-cancel", "1", late)
+                for script in ("streams", "streams-single", "streams-dropped", "streams-halted", "streams-waiting"):
+                    s.client(script, 1, 7)
+                    s.client(script, 1, 8, "raised")
+
+
+@case
+def no_streams():
+    """Refused where the controller has none, the device has none, or the driver is the one without a handle."""
+    with Stack(STREAMS, USBD) as s:
+        s.client("streams")
+        s.bus("offer", "0")
+        s.bus("cycle", "1")
+        s.bus("wait", "1", "started")
+        s.ready()
+        s.client("no-streams")
+    with Stack(STREAMS) as s:
+        s.client("no-streams")
+    with Stack("zero:speed=super,pattern=1,serial=Z1", USBD) as s:
+        s.client("no-streams")
 
 
 def run(function):

@@ -57,10 +57,13 @@ static void end_held(struct uw_filter *f, struct uw_pipe *pipe, uint32_t status)
 	uw_iso_flush(pipe);
 }
 
+/* Windows aborts no streams: their transfers have to be cancelled one by one. */
 static void abort_pipes(struct uw_filter *f, uint32_t which)
 {
-	uint32_t i;
+	uint32_t i, streams = which & uw_streams_open(f);
 
+	which &= ~streams;
+	uw_urbs_cancel(f, streams);
 	for (i = 0; i < UW_ENDPOINTS; i++)
 		if (which & 1u << i && f->pipe[i].handle && !f->lost && count_of(f, 1u << i).out)
 			uw_urb_pipe_request(f, URB_FUNCTION_ABORT_PIPE, f->pipe[i].handle);
@@ -163,8 +166,10 @@ static void remove_pipes(struct uw_filter *f, uint32_t which)
 			f->pipe[i].handle = NULL;
 	KeReleaseSpinLock(&f->lock, irql);
 	for (i = 0; i < UW_ENDPOINTS; i++)
-		if (which & 1u << i)
+		if (which & 1u << i) {
+			uw_streams_forget(&f->pipe[i]);
 			end_held(f, &f->pipe[i], UW_ST_NO_ENDPOINT);
+		}
 	set_stopped(f, which, false);
 }
 

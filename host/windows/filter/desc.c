@@ -63,7 +63,18 @@ uint32_t uw_desc_interfaces(const uint8_t *config, uint32_t bytes, uint8_t numbe
 	return count;
 }
 
-/* USB 2.0 9.6.6: bits 12..11 are additional transactions. USB 3.2 9.6.7: wBytesPerInterval of periodic endpoints. */
+/* USB 3.2 9.6.7: wBytesPerInterval of periodic endpoints; of bulk ones, streams as an exponent of 16 at most. */
+static void note_companion(struct uw_endpoint *e, const uint8_t *at)
+{
+	uint32_t exponent = at[3] & 0x1f;
+
+	if (e->type == UW_ISOCH || e->type == UW_INTERRUPT)
+		e->service = word(at + 4);
+	else if (e->type == UW_BULK && exponent)
+		e->streams = 1u << uw_min(exponent, 16);
+}
+
+/* USB 2.0 9.6.6: bits 12..11 are additional transactions. */
 static void note_endpoint(struct uw_endpoint *e, const uint8_t *at, const uint8_t *after, uint8_t itf)
 {
 	e->address = at[2];
@@ -72,8 +83,9 @@ static void note_endpoint(struct uw_endpoint *e, const uint8_t *at, const uint8_
 	e->itf = itf;
 	e->packet = word(at + 4) & 0x7ff;
 	e->service = e->packet * (1 + (word(at + 4) >> 11 & 3));
-	if (after && after[1] == TYPE_COMPANION && after[0] >= 6 && (e->type == UW_ISOCH || e->type == UW_INTERRUPT))
-		e->service = word(after + 4);
+	e->streams = 0;
+	if (after && after[1] == TYPE_COMPANION && after[0] >= 6)
+		note_companion(e, after);
 }
 
 bool uw_desc_setting(const uint8_t *config, uint32_t bytes, uint8_t itf, uint8_t alternate, struct uw_setting *out)

@@ -21,6 +21,7 @@ struct uw_endpoint {
 	uint8_t interval;              /* bInterval */
 	uint8_t itf;             /* bInterfaceNumber */
 	uint16_t packet;               /* bytes of a packet */
+	uint32_t streams;              /* that a bulk endpoint can have, 0: none */
 	uint32_t service;              /* bytes of a service interval: packets with their repeats, or the companion's */
 };
 

@@ -79,6 +79,13 @@ struct uw_stream {
 	KDPC dpc;
 };
 
+/* The bulk streams of a pipe. Changed behind the gate, for a stopped pipe, with the lock held. */
+struct uw_stream_table {
+	USBD_STREAM_INFORMATION *info; /* a handle for each; NULL: none are open */
+	uint32_t count;
+	bool spoiled;                  /* the pipe's own handle is not good for transfers any more */
+};
+
 struct uw_pipe {
 	struct uw_filter *f;
 	USBD_PIPE_HANDLE handle;       /* NULL: the device has no such endpoint now */
@@ -90,6 +97,7 @@ struct uw_pipe {
 	bool sending;                  /* somebody sends what is held */
 	struct uw_list held;           /* of io */
 	struct uw_stream stream;
+	struct uw_stream_table streams;
 };
 
 struct uw_config {
@@ -201,6 +209,16 @@ void uw_pipes_stop(struct uw_filter *f, uint32_t which);
 /* Everything, the default pipe too, has come back. Submissions are refused meanwhile. */
 void uw_pipes_drain(struct uw_filter *f);
 void uw_pipes_go_on(struct uw_filter *f, uint32_t which);
+
+/* ---- streams.c, PASSIVE and behind the gate but for the first ---- */
+/* What a transfer on a stream (0: on none) names, with the lock held; NULL: it cannot be. */
+USBD_PIPE_HANDLE uw_streams_handle(const struct uw_pipe *pipe, uint16_t stream);
+/* The pipes that have some, one bit each. */
+uint32_t uw_streams_open(const struct uw_filter *f);
+/* The pipe is gone, and its streams with it. */
+void uw_streams_forget(struct uw_pipe *pipe);
+uint32_t uw_streams_alloc(struct uw_filter *f, struct uw_transfer_io *io);
+uint32_t uw_streams_free(struct uw_filter *f, const struct uw_transfer_io *io);
 
 /* ---- urb.c ---- */
 void uw_urb_init(struct uw_filter *f);

@@ -79,7 +79,7 @@ static bool go_on_with_zero(struct uw_urb *u, uint32_t status)
 	if (status != UW_ST_OK || !u->zero || u->cancelled || u->pipe->stopped)
 		return false;
 	u->zero = false;
-	uw_urb_fill_data(u, u->pipe->handle, false, 0);
+	uw_urb_fill_data(u, uw_streams_handle(u->pipe, u->io->stream), false, 0);
 	uw_urb_arm(u, IOCTL_INTERNAL_USB_SUBMIT_URB);
 	return true;
 }
@@ -144,38 +144,43 @@ static struct uw_urb *start_control(struct uw_filter *f, struct uw_transfer_io *
 	return u;
 }
 
-/* An empty packet is an URB of its own, and only after the others have all been sent: the pipe waits for it. */
+/* An empty packet is an URB of its own, and only after the others have all been sent: the pipe waits for it. With streams
+ * all of them wait: protocols that use streams say how long a message is, and ask for no empty packet. */
 static bool wants_zero(const struct uw_pipe *pipe, const struct uw_transfer_io *io)
 {
 	return io->flags & UW_SUBMIT_ZERO_PACKET && !(io->endpoint & 0x80) && io->length && pipe->e.packet &&
 	       io->length % pipe->e.packet == 0;
 }
 
-static struct uw_urb *start_data(struct uw_filter *f, struct uw_pipe *pipe, struct uw_transfer_io *io)
+/* Sets u when there is an URB to send; else an answer is due. */
+static uint32_t start_data(struct uw_filter *f, struct uw_pipe *pipe, struct uw_transfer_io *io, struct uw_urb **urb)
 {
-	struct uw_urb *u = get_urb(f, io);
+	USBD_PIPE_HANDLE handle = uw_streams_handle(pipe, io->stream);
+	struct uw_urb *u = handle ? get_urb(f, io) : NULL;
 
+	*urb = u;
 	if (!u)
-		return NULL;
+		return handle ? UW_ST_HOST : UW_ST_NO_ENDPOINT;
 	u->pipe = pipe;
 	u->zero = u->blocks = wants_zero(pipe, io);
 	if (u->blocks)
 		pipe->blocked = true;
-	uw_urb_fill_data(u, pipe->handle, io->endpoint & 0x80, io->length);
+	uw_urb_fill_data(u, handle, io->endpoint & 0x80, io->length);
 	uw_urb_arm(u, IOCTL_INTERNAL_USB_SUBMIT_URB);
-	return u;
+	return UW_ST_OK;
 }
 
 void uw_usb_send_held(struct uw_filter *f, struct uw_pipe *pipe)
 {
 	struct uw_transfer_io *io;
 	struct uw_urb *u;
+	uint32_t status;
 	KIRQL irql;
 
 	KeAcquireSpinLock(&f->lock, &irql);
 	while (!pipe->sending && !pipe->stopped && !pipe->blocked && !uw_list_empty(&pipe->held)) {
 		io = io_at(uw_list_pop(&pipe->held));
-		u = start_data(f, pipe, io);
+		status = start_data(f, pipe, io, &u);
 		if (!u)
 			let_go(io);
 		pipe->sending = true;
@@ -183,7 +188,7 @@ void uw_usb_send_held(struct uw_filter *f, struct uw_pipe *pipe)
 		if (u)
 			uw_urb_send(u);
 		else
-			uw_usb_answer(f, io, UW_ST_HOST);
+			uw_usb_answer(f, io, status);
 		KeAcquireSpinLock(&f->lock, &irql);
 		pipe->sending = false;
 	}
@@ -207,8 +212,6 @@ static uint32_t route(struct uw_filter *f, struct uw_transfer_io *io, struct uw_
 	*pipe = pipe_of(f, io);
 	if (!*pipe || io->type == UW_CONTROL)
 		return UW_ST_NO_ENDPOINT;
-	if (io->stream)
-		return UW_ST_UNSUPPORTED;
 	if (io->type == UW_ISOCH)
 		return uw_iso_queue(*pipe, io) ? UW_ST_OK : UW_ST_HOST;
 	if ((*pipe)->stopped || (*pipe)->blocked || (*pipe)->sending || !uw_list_empty(&(*pipe)->held)) {
@@ -216,8 +219,7 @@ static uint32_t route(struct uw_filter *f, struct uw_transfer_io *io, struct uw_
 		uw_list_add(&(*pipe)->held, &io->node);
 		return UW_ST_OK;
 	}
-	*u = start_data(f, *pipe, io);
-	return *u ? UW_ST_OK : UW_ST_HOST;
+	return start_data(f, *pipe, io, u);
 }
 
 static void usb_submit(struct uw_device *dev, struct uw_transfer_io *io)
@@ -290,7 +292,7 @@ static uint32_t reset(struct uw_filter *f)
 	return UW_ST_NO_DEVICE;
 }
 
-static uint32_t run_verb(struct uw_filter *f, const struct uw_transfer_io *io)
+static uint32_t run_verb(struct uw_filter *f, struct uw_transfer_io *io)
 {
 	uint32_t status;
 	KIRQL irql;
@@ -308,6 +310,10 @@ static uint32_t run_verb(struct uw_filter *f, const struct uw_transfer_io *io)
 	case UW_VERB_SET_INTERFACE:
 		return io->arg[0] > 255 || io->arg[1] > 255 ? UW_ST_NO_ENDPOINT :
 		       uw_config_interface(f, (uint8_t)io->arg[0], (uint8_t)io->arg[1]);
+	case UW_VERB_ALLOC_STREAMS:
+		return uw_streams_alloc(f, io);
+	case UW_VERB_FREE_STREAMS:
+		return uw_streams_free(f, io);
 	default:
 		return uw_config_clear_halt(f, (uint8_t)io->arg[0]);
 	}
@@ -394,13 +400,6 @@ static void usb_pretend(struct uw_device *dev, struct uw_transfer_io *io)
 	status = refusal(f);
 	KeReleaseSpinLock(&f->lock, irql);
 	uw_usb_answer(f, io, status);
-}
-
-/* Windows offers streams only with a USBD handle. */
-static void usb_unsupported(struct uw_device *dev, struct uw_transfer_io *io)
-{
-	let_go(io);
-	uw_usb_answer(uw_filter_of_peer(dev), io, UW_ST_UNSUPPORTED);
 }
 
 /* ---- open and close ---- */
@@ -503,8 +502,8 @@ const struct uw_backend uw_filter_backend = {
 	.set_configuration = usb_verb,
 	.set_interface = usb_verb,
 	.clear_halt = usb_verb,
-	.alloc_streams = usb_unsupported,
-	.free_streams = usb_unsupported,
+	.alloc_streams = usb_verb,
+	.free_streams = usb_verb,
 	.suspend = usb_pretend,
 	.resume = usb_pretend,
 };

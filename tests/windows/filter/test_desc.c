@@ -57,6 +57,33 @@ static void settings(void **state)
 	assert_false(uw_desc_setting(good, sizeof(good), 3, 0, &s));
 }
 
+/* A companion's attributes are an exponent for a bulk endpoint, and something else for others. */
+static void streams(void **state)
+{
+	static const struct {
+		uint8_t type, attributes;
+		uint32_t streams;
+	} rows[] = {
+		{ 2, 0, 0 }, { 2, 1, 2 }, { 2, 4, 16 }, { 2, 16, 65536 }, { 2, 31, 65536 }, { 2, 0xe0, 0 }, { 3, 4, 0 }, { 1, 4, 0 },
+	};
+	uint8_t bytes[sizeof(good)];
+	struct uw_setting s;
+	uint32_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		memcpy(bytes, good, sizeof(good));
+		bytes[sizeof(bytes) - 10] = rows[i].type;
+		bytes[sizeof(bytes) - 3] = rows[i].attributes;
+		assert_true(uw_desc_setting(bytes, sizeof(bytes), 5, 3, &s));
+		assert_int_equal(s.endpoint[0].type, rows[i].type);
+		assert_int_equal(s.endpoint[0].streams, rows[i].streams);
+	}
+	assert_true(uw_desc_setting(good, sizeof(good), 2, 1, &s));
+	assert_int_equal(s.endpoint[1].streams, 0); /* bulk, without a companion */
+	assert_true(s.descriptor == good + 18);
+}
+
 static void invalid(void **state)
 {
 	uint8_t bad[sizeof(good)];
@@ -186,7 +213,7 @@ static void texts(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(interfaces), cmocka_unit_test(settings), cmocka_unit_test(invalid),
+		cmocka_unit_test(interfaces), cmocka_unit_test(settings), cmocka_unit_test(streams), cmocka_unit_test(invalid),
 		cmocka_unit_test(random_bytes), cmocka_unit_test(too_many), cmocka_unit_test(speeds),
 		cmocka_unit_test(texts),
 	};

@@ -30,6 +30,10 @@ struct uw_pipe {
 	bool halted;             /* by the host: until a reset of the pipe */
 	uint32_t pending;        /* transfers */
 	uint64_t next_frame;     /* isochronous: the first frame no URB has taken */
+	uint32_t most;           /* streams that the endpoint can have */
+	uint32_t streams;        /* that are open */
+	uint64_t stream_base;    /* handle of the first, less 1 */
+	bool spoiled;            /* streams were opened: no transfer by handle */
 };
 
 enum uw_kind {
@@ -39,6 +43,8 @@ enum uw_kind {
 	UW_KIND_SELECT_CONFIG,
 	UW_KIND_SELECT_INTERFACE,
 	UW_KIND_RESET_PORT,
+	UW_KIND_OPEN_STREAMS,
+	UW_KIND_CLOSE_STREAMS,
 };
 
 /* One IRP on its way through the bus. */
@@ -105,6 +111,7 @@ struct uw_vdev {
 	/* Of the driver above, under the bus's lock. */
 	struct uwb_usbd *client; /* its USBD handle; NULL: it sends URBs of its own making */
 	bool mixed;              /* it has sent one of those since it was attached */
+	uint32_t may_stream;     /* streams of an endpoint, as told when it asked; 0: it did not, or there are none */
 
 	/* The engine, under the bus's lock; the model belongs to whom running says. */
 	struct uw_list inbox, active;
@@ -129,6 +136,7 @@ struct uw_bus {
 	bool delivering, dpc_delivers;
 	uint32_t mode, delay;
 	uint32_t handles;        /* pipe handles given out */
+	uint32_t streams;        /* of an endpoint, as the controller has them */
 	LONG refused;
 	DEVICE_RELATIONS *relations; /* the last that were told */
 	/* The bus's clock says clock_at at the moment clock_from, and goes on `slow` times slower than a real one. */
@@ -221,6 +229,12 @@ USBD_STATUS uw_control_check(struct uw_xfer *x);
 USBD_STATUS uw_select_run(struct uw_xfer *x);
 USBD_STATUS uw_reset_port(struct uw_vdev *dev);
 void uw_select_drop(struct uw_vdev *dev);
+/* streams.c. find: under the lock, the pipe of a stream's handle, and the stream's number. */
+struct uw_pipe *uw_stream_find(struct uw_vdev *dev, USBD_PIPE_HANDLE handle, uint16_t *number);
+USBD_STATUS uw_streams_check(const struct uw_xfer *x);
+USBD_STATUS uw_streams_run(struct uw_xfer *x);
+/* The device has lost them. */
+void uw_streams_drop(struct uw_vdev *dev);
 uint8_t *uw_urb_bytes(void *buffer, MDL *mdl, uint32_t length, USBD_STATUS *status);
 
 /* engine.c: one at a time runs a model */
@@ -229,6 +243,8 @@ void uw_engine_wake(struct uw_vdev *dev);
 void uw_engine_kick(void);
 void NTAPI uw_engine_thread(void *context);
 USBD_STATUS uw_engine_verb(struct uw_vdev *dev, uint8_t verb, uint16_t arg0, uint16_t arg1);
+/* Streams of an endpoint, 0: none. */
+USBD_STATUS uw_engine_streams(struct uw_vdev *dev, uint8_t address, uint16_t count);
 void uw_engine_host(struct uw_vdev *dev);
 
 /* done.c: ends of transfers */

@@ -13,6 +13,7 @@ static void close(void *bus)
 
 	left = dev->outstanding;
 	dev->client = NULL;
+	dev->may_stream = 0;
 	uw_unlock(irql);
 	if (left)
 		uw_refused("a USBD handle closed while %u requests are under way", (unsigned int)left);
@@ -20,9 +21,13 @@ static void close(void *bus)
 
 static NTSTATUS ask_streams(void *bus, uint16_t *most)
 {
-	UNREFERENCED_PARAMETER(bus);
-	UNREFERENCED_PARAMETER(most);
-	return STATUS_NOT_SUPPORTED;
+	struct uw_vdev *dev = bus;
+	KIRQL irql = uw_lock();
+
+	*most = (uint16_t)uw_bus.streams;
+	dev->may_stream = uw_bus.streams;
+	uw_unlock(irql);
+	return *most ? STATUS_SUCCESS : STATUS_NOT_SUPPORTED;
 }
 
 static NTSTATUS ask_chains(void *bus)
@@ -60,6 +65,7 @@ void uw_client_gone(struct uw_vdev *dev)
 
 	open = dev->client != NULL;
 	dev->client = NULL;
+	dev->may_stream = 0;
 	dev->mixed = false;
 	uw_unlock(irql);
 	if (open)

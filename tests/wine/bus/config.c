@@ -92,6 +92,7 @@ static struct uw_pipe *add_pipe(struct uw_vdev *dev, const uint8_t *ep, const ui
 	p->packet = (uint16_t)(ep[4] | ep[5] << 8);
 	p->interval = ep[6];
 	p->burst = companion ? companion[2] : 0;
+	p->most = companion && p->type == UW_BULK && companion[3] & 0x1f ? 1u << (companion[3] & 0x1f) : 0;
 	p->interface = interface;
 	p->handle = (void *)(uintptr_t)(0xb1be000000000000u | (uint64_t)++uw_bus.handles << 8 | p->address);
 	return p;
@@ -303,6 +304,7 @@ USBD_STATUS uw_reset_port(struct uw_vdev *dev)
 	for (i = 0; dev->config_value && i < dev->config[4]; i++)
 		if (status == USBD_STATUS_SUCCESS && dev->alternate[i])
 			status = uw_engine_verb(dev, UW_VERB_SET_INTERFACE, (uint16_t)i, dev->alternate[i]);
+	uw_streams_drop(dev);
 	for (i = 0; i < UW_PIPES; i++) {
 		dev->pipe[i].halted = false;
 		dev->pipe[i].next_frame = 0;

@@ -77,7 +77,7 @@ static NTSTATUS turn_switch(const struct uwb_switch *s)
 	uint32_t i;
 	KIRQL irql;
 
-	if (s->what > UWB_FULL || s->port > UWB_PORTS || (s->what == UWB_SET_MODE && s->value > UWB_DELAY))
+	if (s->what > UWB_OFFER || s->port > UWB_PORTS || (s->what == UWB_SET_MODE && s->value > UWB_DELAY))
 		return STATUS_INVALID_PARAMETER;
 	if (s->what == UWB_SLOW)
 		return uw_slow(s->value);
@@ -85,6 +85,9 @@ static NTSTATUS turn_switch(const struct uwb_switch *s)
 	if (s->what == UWB_SET_MODE) {
 		uw_bus.mode = s->value;
 		uw_bus.delay = s->value2;
+		status = STATUS_SUCCESS;
+	} else if (s->what == UWB_OFFER) {
+		uw_bus.streams = uw_min(s->value, UWB_STREAMS);
 		status = STATUS_SUCCESS;
 	} else {
 		for (i = 1; i <= UWB_PORTS; i++) {

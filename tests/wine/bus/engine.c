@@ -89,21 +89,37 @@ void uw_engine_host(struct uw_vdev *dev)
 /* ---- requests into the model ---- */
 
 /* A verb of the backend, from its beginning to its end: models keep nobody waiting. */
-USBD_STATUS uw_engine_verb(struct uw_vdev *dev, uint8_t verb, uint16_t arg0, uint16_t arg1)
+static USBD_STATUS run_call(struct uw_vdev *dev, struct call *call)
 {
 	const struct uw_backend *ops = dev->model->dev.ops;
-	struct call call = { .io = { .verb = verb, .arg = { arg0, arg1 } } };
 	void (*const verbs[])(struct uw_device *d, struct uw_transfer_io *io) = {
 		[UW_VERB_RESET] = ops->reset,
 		[UW_VERB_SET_CONFIGURATION] = ops->set_configuration,
 		[UW_VERB_SET_INTERFACE] = ops->set_interface,
 		[UW_VERB_CLEAR_HALT] = ops->clear_halt,
+		[UW_VERB_ALLOC_STREAMS] = ops->alloc_streams,
+		[UW_VERB_FREE_STREAMS] = ops->free_streams,
 	};
 
-	verbs[verb](&dev->model->dev, &call.io);
-	while (!call.done)
+	verbs[call->io.verb](&dev->model->dev, &call->io);
+	while (!call->done)
 		ops->timer(&dev->model->dev);
-	return usbd_of(call.io.status);
+	return usbd_of(call->io.status);
+}
+
+USBD_STATUS uw_engine_verb(struct uw_vdev *dev, uint8_t verb, uint16_t arg0, uint16_t arg1)
+{
+	struct call call = { .io = { .verb = verb, .arg = { arg0, arg1 } } };
+
+	return run_call(dev, &call);
+}
+
+USBD_STATUS uw_engine_streams(struct uw_vdev *dev, uint8_t address, uint16_t count)
+{
+	uint8_t verb = count ? UW_VERB_ALLOC_STREAMS : UW_VERB_FREE_STREAMS;
+	struct call call = { .io = { .verb = verb, .arg = { count, 1 }, .endpoints = &address } };
+
+	return run_call(dev, &call);
 }
 
 /* CLEAR_FEATURE(ENDPOINT_HALT) is a verb of the backend. */
@@ -200,6 +216,10 @@ static void begin(struct uw_xfer *x)
 		break;
 	case UW_KIND_RESET_PORT:
 		uw_done(x, uw_reset_port(x->dev));
+		break;
+	case UW_KIND_OPEN_STREAMS:
+	case UW_KIND_CLOSE_STREAMS:
+		uw_done(x, uw_streams_run(x));
 		break;
 	}
 }

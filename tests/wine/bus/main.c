@@ -275,6 +275,7 @@ NTSTATUS NTAPI DriverEntry(DRIVER_OBJECT *driver, UNICODE_STRING *path)
 	uw_bus.mode = UWB_DPC;
 	uw_bus.clock_from = real_now();
 	uw_bus.slow = 1;
+	uw_bus.streams = UWB_STREAMS;
 	KeInitializeSpinLock(&uw_bus.lock);
 	KeInitializeEvent(&uw_bus.work, SynchronizationEvent, FALSE);
 	uw_done_init();

@@ -228,7 +228,8 @@ static NTSTATUS make_pdo(struct uw_test *t)
 
 static bool begin(struct uw_test *t, uint32_t speed)
 {
-	struct uwb_plug plug = { .model = "zero", .speed = speed, .flags = UWB_PACED | UWB_NO_SERIAL };
+	struct uwb_plug plug = { .model = "zero", .speed = speed, .flags = UWB_PACED | UWB_NO_SERIAL,
+				 .streams = speed == UW_SPEED_SUPER ? 16 : 0 };
 	NTSTATUS status;
 
 	t->dev = uw_dev_new(&plug, &status);
@@ -273,6 +274,7 @@ static void run(struct uw_test *t, uint32_t speed)
 	uw_test_settings(t);
 	uw_test_transfers(t);
 	uw_test_iso(t);
+	uw_test_usbd(t);
 	uw_test_hub(t);
 	end(t);
 }

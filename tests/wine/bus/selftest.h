@@ -57,6 +57,7 @@ void uw_test_requests(struct uw_test *t);
 void uw_test_settings(struct uw_test *t);
 void uw_test_transfers(struct uw_test *t);
 void uw_test_iso(struct uw_test *t);
+void uw_test_usbd(struct uw_test *t);
 void uw_test_hub(struct uw_test *t);
 
 #endif

@@ -12,7 +12,7 @@
 #define CONTROL_MAX 65536u
 #define CONTROL_MAX_FULL 4096u
 
-enum group { CONTROL, SELECT, ABORT, RESET, FRAME, DATA, ISO, NOT_SUPPORTED };
+enum group { CONTROL, SELECT, ABORT, RESET, OPEN, CLOSE, FRAME, DATA, ISO, NOT_SUPPORTED };
 
 struct rule {
 	uint16_t function;
@@ -33,6 +33,8 @@ static const struct rule rules[] = {
 	REQUEST(SYNC_RESET_PIPE_AND_CLEAR_STALL, PIPE_REQUEST, RESET),
 	REQUEST(SYNC_RESET_PIPE, PIPE_REQUEST, RESET),
 	REQUEST(SYNC_CLEAR_STALL, PIPE_REQUEST, RESET),
+	REQUEST(OPEN_STATIC_STREAMS, OPEN_STATIC_STREAMS, OPEN),
+	REQUEST(CLOSE_STATIC_STREAMS, PIPE_REQUEST, CLOSE),
 	REQUEST(GET_CURRENT_FRAME_NUMBER, GET_CURRENT_FRAME_NUMBER, FRAME),
 	REQUEST(CONTROL_TRANSFER, CONTROL_TRANSFER, CONTROL),
 	REQUEST(CONTROL_TRANSFER_EX, CONTROL_TRANSFER_EX, CONTROL),
@@ -114,6 +116,24 @@ static struct uw_pipe *find_pipe(struct uw_vdev *dev, USBD_PIPE_HANDLE handle)
 	return pipe;
 }
 
+/* Of a transfer, which may be for a stream. */
+static struct uw_pipe *find_target(struct uw_vdev *dev, USBD_PIPE_HANDLE handle, uint16_t *stream)
+{
+	struct uw_pipe *pipe;
+	KIRQL irql = uw_lock();
+
+	pipe = uw_stream_find(dev, handle, stream);
+	uw_unlock(irql);
+	if (pipe)
+		return pipe;
+	*stream = 0;
+	pipe = find_pipe(dev, handle);
+	if (!pipe || !pipe->spoiled)
+		return pipe;
+	uw_refused("a transfer by the handle of endpoint %02x, whose streams were opened", pipe->address);
+	return NULL;
+}
+
 static USBD_STATUS mdl_bytes(MDL *mdl, const void *buffer, uint32_t length, uint8_t **bytes)
 {
 	if (!(mdl->MdlFlags & (MDL_PAGES_LOCKED | MDL_SOURCE_IS_NONPAGED_POOL | MDL_PARTIAL))) {
@@ -190,7 +210,7 @@ static USBD_STATUS data(struct uw_vdev *dev, struct uw_xfer *x)
 	struct _URB_BULK_OR_INTERRUPT_TRANSFER *u = &x->urb->UrbBulkOrInterruptTransfer;
 	USBD_STATUS status;
 
-	x->pipe = find_pipe(dev, u->PipeHandle);
+	x->pipe = find_target(dev, u->PipeHandle, &x->io.stream);
 	if (!x->pipe)
 		return USBD_STATUS_INVALID_PIPE_HANDLE;
 	if (x->pipe->type != UW_BULK && x->pipe->type != UW_INTERRUPT) {
@@ -253,10 +273,17 @@ static USBD_STATUS control(struct uw_vdev *dev, struct uw_xfer *x)
 static USBD_STATUS pipe_request(struct uw_vdev *dev, struct uw_xfer *x, enum uw_kind kind)
 {
 	x->kind = kind;
-	if (!passive(kind == UW_KIND_ABORT ? "abort of a pipe" : "reset of a pipe"))
+	if (!passive("a request for a pipe"))
 		return USBD_STATUS_INVALID_PARAMETER;
 	x->pipe = find_pipe(dev, x->urb->UrbPipeRequest.PipeHandle);
-	return x->pipe ? USBD_STATUS_SUCCESS : USBD_STATUS_INVALID_PIPE_HANDLE;
+	if (!x->pipe)
+		return USBD_STATUS_INVALID_PIPE_HANDLE;
+	if (kind == UW_KIND_OPEN_STREAMS || kind == UW_KIND_CLOSE_STREAMS)
+		return uw_streams_check(x);
+	if (kind != UW_KIND_ABORT || !x->pipe->streams)
+		return USBD_STATUS_SUCCESS;
+	uw_refused("abort of endpoint %02x, which has streams", x->pipe->address);
+	return USBD_STATUS_INVALID_PARAMETER;
 }
 
 static USBD_STATUS select(struct uw_xfer *x)
@@ -316,6 +343,10 @@ static USBD_STATUS parse(struct uw_vdev *dev, struct uw_xfer *x, const struct ru
 		return pipe_request(dev, x, UW_KIND_ABORT);
 	case RESET:
 		return pipe_request(dev, x, UW_KIND_RESET_PIPE);
+	case OPEN:
+		return pipe_request(dev, x, UW_KIND_OPEN_STREAMS);
+	case CLOSE:
+		return pipe_request(dev, x, UW_KIND_CLOSE_STREAMS);
 	case DATA:
 		return data(dev, x);
 	case ISO:

@@ -13,6 +13,7 @@
 #define UWB_PORTS 15u
 #define UWB_FILE 260u
 #define UWB_ID 96u
+#define UWB_STREAMS 255u     /* of an endpoint, unless it is set: what Windows gives at most */
 
 /* CTL_CODE(0x8558, 0x800 + n, METHOD_BUFFERED, FILE_ANY_ACCESS) */
 #define UWB_CODE(n) ((0x8558u << 16) | ((0x800u + (n)) << 2))
@@ -94,6 +95,7 @@ enum uwb_what {
 	UWB_NAK,                 /* value: 1: every endpoint but 0 answers NAK for ever; 0: no more */
 	UWB_SLOW,                /* value: 1 to 1000, how many times slower the bus's clock goes; while nothing is plugged in */
 	UWB_FULL,                /* value: every URB fails with USBD_STATUS_INSUFFICIENT_RESOURCES while it is 1 */
+	UWB_OFFER,               /* value: streams of an endpoint that the controller has; the whole bus, drivers that start later */
 };
 
 struct uwb_switch {

@@ -86,6 +86,6 @@ struct script {
 	bool opened;             /* begins with an open device in configuration 3 */
 	const char *(*run)(struct link *l);
 };
-extern const struct script uwc_basic[], uwc_load[], uwc_frames[];
+extern const struct script uwc_basic[], uwc_load[], uwc_frames[], uwc_streams[];
 
 #endif

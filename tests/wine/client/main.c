@@ -92,6 +92,8 @@ static void run(const struct uwc_run *ask, struct uwc_result *result)
 		s = find_in(uwc_load, ask->script);
 	if (!s)
 		s = find_in(uwc_frames, ask->script);
+	if (!s)
+		s = find_in(uwc_streams, ask->script);
 	l = s ? uwc_link_new(&status) : NULL;
 	if (s && !l)
 		failed = status == STATUS_DEVICE_BUSY ? "busy" : "the device cannot be connected to";
