@@ -21,7 +21,7 @@
 
 #include "backend.h"
 
-#define UW_PEER_VERSION 1
+#define UW_PEER_VERSION 2
 /* CTL_CODE(0x8557, 0x900, METHOD_NEITHER, FILE_ANY_ACCESS), IRP_MJ_INTERNAL_DEVICE_CONTROL; kernel callers only. The
  * buffer is Parameters.DeviceIoControl.Type3InputBuffer: a struct uw_peer_connect in the caller's non-paged memory. */
 #define UW_PEER_CONNECT ((0x8557u << 16) | (0x900u << 2) | 3u)
@@ -31,7 +31,6 @@ struct uw_peer {
 	MDL *mdl;                  /* the region's pages, locked; IoBuildPartialMdl cuts transfers out of it */
 	uint8_t *base;             /* the region's system address: what io->data is counted from */
 	uint64_t size;             /* bytes of both */
-	bool streams;              /* bulk streams can be had of this device */
 	/* The owner's, set before open, called as wakeup is: the host slept, the device lost what the guest had set up in
 	 * it. The guest is to be told UW_EVENT_LOST_POWER. */
 	void (*lost_power)(struct uw_device *dev);

@@ -48,11 +48,12 @@ SETTINGS = r"HKLM\Software\UwLab"
 
 class WineStack:
     """A running UsbWarpService with its drivers and VMs (by default one, "vm1", which WSL owns). slow: real milliseconds
-    that a frame of the bus takes."""
+    that a frame of the bus takes. variant: the folder of other drivers, "usbd" for those with a USBD handle."""
 
-    def __init__(self, models=(), vms=("vm1",), options=None, settings=None, build=BUILD, debug="-all,+debugstr", slow=1):
+    def __init__(self, models=(), vms=("vm1",), options=None, settings=None, build=BUILD, debug="-all,+debugstr", slow=1,
+                 variant=""):
         self.models, self.vms, self.options, self.build = list(models), list(vms), dict(options or {}), build
-        self.settings, self.debug, self.slow = dict(settings or {}), debug, slow
+        self.settings, self.debug, self.slow, self.variant = dict(settings or {}), debug, slow, variant
         self.broker = self.prefix = None
         self.running, self.devices, self.counts = False, {}, {}
 
@@ -101,8 +102,8 @@ class WineStack:
         wine.patch_imports.patch_file(os.path.join(self.build, SERVICE + ".exe"), folder / (SERVICE + ".exe"), RENAMES)
         shutil.copy(os.path.join(self.build, "UsbWarpController.exe"), folder)
         shutil.copy(os.path.join(ROOT, "packaging", "windows", "UsbWarpFilter.inf"), self.prefix.windows / "inf" / INF)
-        self.prefix.driver(os.path.join(self.build, FILTER + ".sys"))
-        self.prefix.driver(os.path.join(self.build, DRIVER + ".sys"))
+        self.prefix.driver(os.path.join(self.build, self.variant, FILTER + ".sys"))
+        self.prefix.driver(os.path.join(self.build, self.variant, DRIVER + ".sys"))
         bus = self.prefix.put(os.path.join(self.build, "uwbus.sys"), "system32/drivers", [wine.KERNEL])
         self.bus("install", bus)
         self.bus("slow", str(self.slow))

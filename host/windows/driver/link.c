@@ -356,12 +356,16 @@ static void set_limits(struct uw_host_limits *limits, const struct uw_nt_open *o
 	limits->orphan = uw_get32(o->orphan) * UW_MS;
 }
 
-/* Streams need URBs that carry a pipe's stream handle, which only a USBD handle of Windows' own kit makes.
- * UsbWarpFilter.sys has none, and so no guest is offered streams. */
+/*
+ * Whether a device can have streams its own driver learns when it starts, and what a guest is offered is settled before any
+ * device is there. So the offer goes by what UsbWarpFilter.sys is built for, and a device answers for itself: one whose
+ * controller has no streams refuses them. WINDOWS.md says what that does to a guest. UW_STREAMS is set by the build.
+ */
 static void set_layout(struct uw_layout *layout, uint32_t size)
 {
 	uw_layout_default(layout, size);
-	layout->features &= ~UW_FEATURE_STREAMS;
+	if (!UW_STREAMS)
+		layout->features &= ~UW_FEATURE_STREAMS;
 	layout->link = UW_LINK_DOORBELL | UW_LINK_INTERRUPT;
 	layout->doorbell = DOORBELL;
 }

@@ -188,7 +188,6 @@ void uwp_init(struct script *s, uint32_t number)
 	s->peer.dev.speed = number & 1 ? UW_SPEED_SUPER : UW_SPEED_HIGH;
 	s->peer.dev.vendor = UWP_VENDOR;
 	s->peer.dev.product = (uint16_t)(UWP_PRODUCT + number);
-	s->peer.streams = number & 1;
 }
 
 NTSTATUS uwp_connect(struct script *s, FILE_OBJECT *file, struct uw_peer_connect *c)
