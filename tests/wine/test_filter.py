@@ -244,7 +244,7 @@ def failing_memory():
     each_allocation_fails(("enumerate", "configure", "queue", "iso", "reset"))
 
 
-def each_allocation_fails(scripts, driver="UsbWarpFilter.sys", model="zero:speed=high,pattern=1,serial=Z1"):
+def each_allocation_fails(scripts, driver="UsbWarpFilter.sys", model="zero:speed=high,pattern=1,serial=Z1", words=()):
     """Each allocation fails once: every request is answered all the same, and nothing is left behind."""
     with Stack(model, driver) as s:
         for script in scripts:
@@ -258,7 +258,7 @@ def each_allocation_fails(scripts, driver="UsbWarpFilter.sys", model="zero:speed
                     break
                 n += 1 if n < 20 else 7
             equal(n > 1, True, f"something of {script} can fail")
-            s.client(script)
+            s.client(script, *words)
 
 
 @case
@@ -268,7 +268,7 @@ def with_a_handle():
         for mode in MODES:
             s.bus("mode", *mode)
             for script in BASIC + ("iso", "iso-odd", "cancel-idle", "storm", "close"):
-                s.client(script, 1, 2, "raised")
+                s.client(script, 1, 2, "raised", "chains")
         client = s.begin("sleep")
         s.wine.control("sleep")
         s.wine.control("resume")
@@ -288,7 +288,7 @@ def with_a_handle():
 
 @case
 def failing_memory_with_a_handle():
-    each_allocation_fails(("enumerate", "configure", "iso", "reset"), USBD)
+    each_allocation_fails(("enumerate", "configure", "iso", "reset"), USBD, words=(1, 1, "chains"))
     each_allocation_fails(("streams-fail",), USBD, STREAMS)
 
 
@@ -306,11 +306,27 @@ def streams():
 
 
 @case
+def chains_of_mdls():
+    """Packets with gaps, a few in an URB: not copied where the stack below takes chains, copied where it does not."""
+    for speed in ("full", "high", "super"):
+        with Stack(f"zero:speed={speed},pattern=1,serial=Z1", USBD) as s:
+            for mode in MODES:
+                s.bus("mode", *mode)
+                s.client("iso", 1, 3, "chains")
+                s.client("iso-odd", 1, 3, "raised", "chains")
+            s.bus("offer", "255", "0")
+            s.bus("cycle", "1")
+            s.bus("wait", "1", "started")
+            s.ready()
+            s.client("iso")
+
+
+@case
 def no_streams():
     """Refused where the controller has none, the device has none, or the driver is the one without a handle."""
     with Stack(STREAMS, USBD) as s:
         s.client("streams")
-        s.bus("offer", "0")
+        s.bus("offer", "0", "0")
         s.bus("cycle", "1")
         s.bus("wait", "1", "started")
         s.ready()

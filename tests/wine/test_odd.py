@@ -308,31 +308,32 @@ def try_control(s, line):
 @case
 def each_call_of_an_arrival_fails_once():
     """A device whose driver cannot be added or started is left alone, and comes up when memory is back."""
-    with test_filter.Stack() as s:
-        s.wine.run("reg", "add", device_key(s), "/v", "LocationInformation", "/d", "Port_#0003.Hub_#0001", "/f")
-        for number in range(1, 80):
-            if any(line.startswith(s.ident) for line in s.wine.control("stacks")):
-                try_control(s, f"query-remove {s.ident}")
-                try_control(s, f"remove {s.ident}")
-            s.wine.control(f"fault all {number} 0 UsbWarpFilter")
-            try_control(s, f"setup {s.ident}")
-            failed = int(re.search(r" failed=(\d+) ", s.wine.control("counts")[0]).group(1))
-            s.wine.control("fault off")
-            if not failed:
-                break
-        assert 6 <= number < 79, number
-        s.ready()
-        for number in range(1, 10):
-            s.wine.control(f"query-remove {s.ident}")
-            s.wine.control(f"remove {s.ident}")
-            s.bus("fail", "1", number, "0xc0000011")
-            if not try_control(s, f"setup {s.ident}"):
-                s.bus("fail", "1", "0", "0")
-                try_control(s, f"remove {s.ident}")
-                s.wine.control(f"setup {s.ident}")
-            s.bus("fail", "1", "0", "0")
+    for driver in ("UsbWarpFilter.sys", test_filter.USBD):
+        with test_filter.Stack(driver=driver) as s:
+            s.wine.run("reg", "add", device_key(s), "/v", "LocationInformation", "/d", "Port_#0003.Hub_#0001", "/f")
+            for number in range(1, 80):
+                if any(line.startswith(s.ident) for line in s.wine.control("stacks")):
+                    try_control(s, f"query-remove {s.ident}")
+                    try_control(s, f"remove {s.ident}")
+                s.wine.control(f"fault all {number} 0 UsbWarpFilter")
+                try_control(s, f"setup {s.ident}")
+                failed = int(re.search(r" failed=(\d+) ", s.wine.control("counts")[0]).group(1))
+                s.wine.control("fault off")
+                if not failed:
+                    break
+            assert 6 <= number < 79, number
             s.ready()
-        s.client("enumerate")
+            for number in range(1, 10):
+                s.wine.control(f"query-remove {s.ident}")
+                s.wine.control(f"remove {s.ident}")
+                s.bus("fail", "1", number, "0xc0000011")
+                if not try_control(s, f"setup {s.ident}"):
+                    s.bus("fail", "1", "0", "0")
+                    try_control(s, f"remove {s.ident}")
+                    s.wine.control(f"setup {s.ident}")
+                s.bus("fail", "1", "0", "0")
+                s.ready()
+            s.client("enumerate")
 
 
 @case
@@ -397,6 +398,25 @@ def submissions_that_are_no_whole_frames():
                 s.client("frame-waits")
 
 
+def frames_copied(driver, *flags):
+    """The part of the bytes that was copied."""
+    with FastStack("zero:speed=high,pattern=1,serial=Z1", driver) as s:
+        for mode in test_filter.MODES:
+            s.bus("mode", *mode)
+            s.client("frames", 1, 3, *flags)
+            s.client("frames", 1, 4, "raised", *flags)
+            out = s.client("frame-waits")
+    moved, copied = map(int, re.search(r"(\d+) bytes, (\d+) copied", out).groups())
+    return copied / moved
+
+
+@case
+def frames_joined_of_several_submissions():
+    """Their ends lie apart: a copy without a USBD handle, a chain of MDLs with one, but for the frames that are filled up."""
+    with_copies, with_chains = frames_copied("UsbWarpFilter.sys"), frames_copied(test_filter.USBD, "chains")
+    assert with_copies > 0.5 and with_chains < 0.1, (with_copies, with_chains)
+
+
 @case
 def whole_frames_under_load():
     with FastStack("zero:speed=high,paced,pattern=1,serial=Z1") as s:
@@ -412,12 +432,13 @@ def whole_frames_under_load():
 
 @case
 def memory_fails_in_a_frame():
-    with FastStack("zero:speed=high,pattern=1,serial=Z1") as s:
-        for n in range(1, 60, 3):
-            s.wine.control(f"fault pool,mdl,irp {n} 0 UsbWarpFilter")
-            s.client("frames", check=False)
-            s.wine.control("fault off")
-        s.client("frames")
+    for driver in ("UsbWarpFilter.sys", test_filter.USBD):
+        with FastStack("zero:speed=high,pattern=1,serial=Z1", driver) as s:
+            for n in range(1, 60, 3):
+                s.wine.control(f"fault pool,mdl,irp {n} 0 UsbWarpFilter")
+                s.client("frames", check=False)
+                s.wine.control("fault off")
+            s.client("frames")
 
 
 def _main():

@@ -41,7 +41,7 @@ def from_a_guest():
 def refused_where_there_are_none():
     """A controller without streams: the guest is told so when it asks for them, and loses nothing else."""
     with WineStack(variant="usbd") as s, guest(s) as g:
-        s.bus("offer", "0")
+        s.bus("offer", "0", "0")
         s.bind(s.plug(ZERO))
         g.wait_for("lsusb | grep -q 0525:a4a0")
         out = usburbs(g, "streams 16", check=False)

@@ -28,17 +28,6 @@ uint32_t uw_cut_frames(const struct uw_cut_rules *rules, uint32_t packets)
 	return (packets * rules->period + 7) / 8;
 }
 
-/* Does each packet begin where the one before it ends, and is each one possible? */
-static bool in_place(const struct uw_cut_rules *rules, const struct uw_iso *iso, uint32_t count)
-{
-	uint32_t i;
-
-	for (i = 0; i < count; i++)
-		if (iso[i].length > rules->service || (i && iso[i].offset != iso[i - 1].offset + iso[i - 1].length))
-			return false;
-	return true;
-}
-
 static void add_part(struct uw_cut *cut, uint32_t source, uint32_t first, uint32_t count)
 {
 	struct uw_cut_part *part = &cut->part[cut->parts++];
@@ -66,14 +55,12 @@ bool uw_cut_next(const struct uw_cut_rules *rules, const struct uw_cut_source *s
 	uint32_t left, whole;
 
 	cut->parts = cut->packets = cut->pad = 0;
-	cut->copy = true;
 	if (!sources)
 		return false;
 	left = source->packets - source->next;
 	whole = uw_min(left, rules->most) / rules->multiple * rules->multiple;
 	if (whole) {
 		add_part(cut, 0, source->next, whole);
-		cut->copy = !in_place(rules, source->iso + source->next, whole);
 		return true;
 	}
 	join_frame(rules, source, sources, cut);
@@ -104,4 +91,37 @@ uint32_t uw_cut_place(const struct uw_cut_rules *rules, const struct uw_cut_sour
 		end += slot->length;
 	}
 	return end;
+}
+
+static bool add_bytes(struct uw_cut_run run[UW_CUT_RUNS], uint32_t *runs, uint32_t source, uint32_t offset, uint32_t bytes)
+{
+	struct uw_cut_run *last = *runs ? &run[*runs - 1] : NULL;
+
+	if (!bytes)
+		return true;
+	if (last && last->source == source && last->offset + last->bytes == offset) {
+		last->bytes += bytes;
+		return true;
+	}
+	if (*runs == UW_CUT_RUNS)
+		return false;
+	run[(*runs)++] = (struct uw_cut_run){ source, offset, bytes };
+	return true;
+}
+
+uint32_t uw_cut_runs(const struct uw_cut_rules *rules, const struct uw_cut_source *source, const struct uw_cut *cut,
+		     struct uw_cut_run run[UW_CUT_RUNS])
+{
+	const struct uw_iso *packet;
+	uint32_t p, i, runs = 0;
+
+	if (rules->in && cut->pad)
+		return 0;
+	for (p = 0; p < cut->parts; p++) {
+		packet = source[cut->part[p].source].iso + cut->part[p].first;
+		for (i = 0; i < cut->part[p].count; i++, packet++)
+			if (!add_bytes(run, &runs, cut->part[p].source, packet->offset, uw_cut_bytes(rules, packet)))
+				return 0;
+	}
+	return runs;
 }

@@ -4,11 +4,13 @@
  * 8, 4 or 2 packets at a time where an interval is shorter than a frame.
  *
  * A cut is either a run of one submission's packets, whose bytes then are used where they lie if they lie so, or one
- * frame joined of the ends of several, which costs a copy because their bytes lie apart.
+ * frame joined of the ends of several, whose bytes lie apart: in a few runs, where a transfer may have several MDLs, or else
+ * in a copy.
  *
  *   submissions    |0 1 2 3 4 5 6 7 8 9|0 1 2 3 4 5 6 7 8 9|0 1 2 3
  *   URBs of 8      [0 . . . . . . 7][8 9 0 1 2 3 4 5][6 7 8 9 0 1 2 3]
- *                    where they lie      a copy            a copy
+ *   without chains   where they lie      a copy            a copy
+ *   with chains      one MDL             two MDLs          two MDLs
  */
 #ifndef UW_FILTER_CUT_H
 #define UW_FILTER_CUT_H
@@ -16,6 +18,7 @@
 #include "backend.h"
 
 #define UW_CUT_PARTS 8u                /* packets of a frame, at most */
+#define UW_CUT_RUNS 8u                 /* MDLs of an URB, at most */
 #define UW_CUT_FULL_SPEED 255u         /* packets of an URB, at most */
 #define UW_CUT_HIGH_SPEED 1024u
 #define UW_CUT_FRAMES 256u             /* milliseconds of an URB, at most: Windows plans 1024 ahead */
@@ -43,7 +46,11 @@ struct uw_cut {
 	uint32_t parts;
 	uint32_t packets;              /* of the URB */
 	uint32_t pad;                  /* of these at the end, packets that nobody asked for */
-	bool copy;                     /* bytes go through a buffer of the URB's own */
+};
+
+/* Bytes that lie together in a submission's data. */
+struct uw_cut_run {
+	uint32_t source, offset, bytes;
 };
 
 /* Laid out as USBD_ISO_PACKET_DESCRIPTOR. */
@@ -59,6 +66,9 @@ UW_MUST_CHECK bool uw_cut_next(const struct uw_cut_rules *rules, const struct uw
 /* Where each packet of the URB lies in its buffer. Returns the buffer's bytes. */
 uint32_t uw_cut_place(const struct uw_cut_rules *rules, const struct uw_cut_source *source, const struct uw_cut *cut,
 		      struct uw_cut_slot *slot);
+/* The runs that the cut's bytes lie in, in order. 0: it has no bytes, some that are in no submission, or too many runs. */
+uint32_t uw_cut_runs(const struct uw_cut_rules *rules, const struct uw_cut_source *source, const struct uw_cut *cut,
+		     struct uw_cut_run run[UW_CUT_RUNS]);
 /* Bytes that a packet can have on the bus: an IN packet's rest stays empty, a longer OUT packet is not sent at all. */
 uint32_t uw_cut_bytes(const struct uw_cut_rules *rules, const struct uw_iso *packet);
 /* Frames that so many packets take, rounded up. */

@@ -34,11 +34,12 @@ struct uw_urb {
 	URB *urb;                      /* what the IRP is about: one of the next two, or a caller's */
 	URB *plain;                    /* for all but isochronous transfers and selects */
 	URB *iso;                      /* for iso_room packets */
-	MDL *mdl;                      /* for mdl_room bytes at any offset in a page */
+	MDL *mdl[UW_CUT_RUNS];         /* for mdl_room bytes at any offset in a page */
+	uint32_t mdl_room[UW_CUT_RUNS];
+	uint32_t mapped;               /* of these MDLs, a chain that describes a transfer */
 	uint8_t *bounce;               /* bounce_room bytes */
-	uint32_t iso_room, mdl_room, bounce_room;
+	uint32_t iso_room, bounce_room;
 	uint32_t refs;                 /* the stack's, and one of each canceller */
-	bool partial;                  /* mdl describes a transfer */
 	bool cancelled;
 	bool blocks;                   /* later transfers of the pipe wait until this one has ended */
 	bool zero;                     /* an empty packet is to follow */
@@ -47,6 +48,7 @@ struct uw_urb {
 	void (*done)(struct uw_urb *u); /* at IRQL <= DISPATCH_LEVEL; the last that is done with it is uw_urb_end */
 
 	struct uw_cut cut;             /* isochronous: what of which submission is in it */
+	bool copy;                     /* its bytes go by way of bounce */
 	struct uw_iso_job *job[UW_CUT_PARTS];
 	uint32_t position;             /* frames since its stream began */
 	uint64_t limit;                /* the stream's end before it */
@@ -226,7 +228,7 @@ void uw_urb_fini(struct uw_filter *f);
 /* Up to uw_urb_drop with the lock held. get: NULL when memory is short or the device is being removed. */
 UW_MUST_CHECK struct uw_urb *uw_urb_get(struct uw_filter *f);
 /* Room for so many bytes, or for so many packets: then the URB is an isochronous one. False: no memory. */
-UW_MUST_CHECK bool uw_urb_room_mdl(struct uw_urb *u, uint32_t bytes);
+UW_MUST_CHECK bool uw_urb_room_mdl(struct uw_urb *u, uint32_t i, uint32_t bytes);
 UW_MUST_CHECK bool uw_urb_room_bounce(struct uw_urb *u, uint32_t bytes);
 UW_MUST_CHECK bool uw_urb_room_iso(struct uw_urb *u, uint32_t packets);
 /* Of an isochronous URB, as usbdlib.h counts them: one packet more than there are. */
@@ -235,6 +237,7 @@ static inline uint32_t uw_urb_iso_bytes(uint32_t packets)
 	return (uint32_t)(offsetof(struct _URB_ISOCH_TRANSFER, IsoPacket) +
 			  (packets + 1) * sizeof(USBD_ISO_PACKET_DESCRIPTOR));
 }
+/* The transfer's bytes, or the next of them: an MDL with room is added to the chain. */
 void uw_urb_map(struct uw_urb *u, const uint8_t *data, uint32_t bytes);
 void uw_urb_arm(struct uw_urb *u, uint32_t code);
 /* One that was never armed. */

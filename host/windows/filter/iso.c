@@ -139,17 +139,17 @@ static void begin_iso(struct uw_urb *u, uint32_t bytes)
 
 	uw_zero((uint8_t *)iso + sizeof(iso->Hdr), offsetof(struct _URB_ISOCH_TRANSFER, IsoPacket) - sizeof(iso->Hdr));
 	iso->Hdr.Status = USBD_STATUS_SUCCESS;
-	iso->Hdr.Function = URB_FUNCTION_ISOCH_TRANSFER;
+	iso->Hdr.Function = u->mapped > 1 ? URB_FUNCTION_ISOCH_TRANSFER_USING_CHAINED_MDL : URB_FUNCTION_ISOCH_TRANSFER;
 	iso->Hdr.Length = (USHORT)uw_urb_iso_bytes(u->cut.packets);
 	iso->PipeHandle = u->pipe->handle;
 	if (s->rules.in)
 		iso->TransferFlags = USBD_TRANSFER_DIRECTION_IN | USBD_SHORT_TRANSFER_OK;
 	iso->TransferBufferLength = bytes;
 	iso->NumberOfPackets = u->cut.packets;
-	if (u->cut.copy)
+	if (u->copy)
 		iso->TransferBuffer = u->bounce;
 	else
-		iso->TransferBufferMDL = bytes ? u->mdl : NULL;
+		iso->TransferBufferMDL = bytes ? u->mdl[0] : NULL;
 	plan_start(u);
 }
 
@@ -172,6 +172,28 @@ static void take_parts(struct uw_urb *u, struct uw_iso_job **job)
 	s->pad = false;
 }
 
+/*
+ * With the lock held: the URB's bytes are used where they lie, in one MDL or in a chain of a few, or are to be copied. Many
+ * short packets with gaps between them are copied in any case: each would need an MDL, which costs more than its bytes.
+ * False: no memory.
+ */
+static bool find_bytes(struct uw_urb *u, const struct uw_cut_rules *rules, const struct uw_cut_source *source,
+		       struct uw_iso_job **job, uint32_t bytes)
+{
+	struct uw_cut_run run[UW_CUT_RUNS];
+	uint32_t i, runs = uw_cut_runs(rules, source, &u->cut, run);
+
+	u->copy = bytes && (!runs || (runs > 1 && !u->f->usbd.chains));
+	if (u->copy)
+		return uw_urb_room_bounce(u, bytes);
+	for (i = 0; i < runs; i++) {
+		if (!uw_urb_room_mdl(u, i, run[i].bytes))
+			return false;
+		uw_urb_map(u, job[run[i].source]->io->data + run[i].offset, run[i].bytes);
+	}
+	return true;
+}
+
 static void on_iso(struct uw_urb *u);
 
 /* With the lock held: the URB of a cut, armed. NULL: no memory. */
@@ -179,7 +201,6 @@ static struct uw_urb *make_urb(struct uw_pipe *pipe, const struct uw_cut *cut, c
 			       struct uw_iso_job **job)
 {
 	struct uw_stream *s = &pipe->stream;
-	const struct uw_iso *first = source->iso + cut->part[0].first;
 	struct uw_urb *u = uw_urb_get(pipe->f);
 	uint32_t bytes;
 
@@ -189,10 +210,8 @@ static struct uw_urb *make_urb(struct uw_pipe *pipe, const struct uw_cut *cut, c
 	if (!uw_urb_room_iso(u, cut->packets))
 		goto fail;
 	bytes = uw_cut_place(&s->rules, source, cut, slots_of(u));
-	if (cut->copy ? !uw_urb_room_bounce(u, bytes + 1) : !uw_urb_room_mdl(u, bytes))
+	if (!find_bytes(u, &s->rules, source, job, bytes))
 		goto fail;
-	if (!cut->copy && bytes)
-		uw_urb_map(u, job[0]->io->data + first->offset, bytes);
 	u->pipe = pipe;
 	u->done = on_iso;
 	begin_iso(u, bytes);
@@ -273,7 +292,7 @@ void uw_iso_pump(struct uw_pipe *pipe)
 			break;
 		s->pumping = true;
 		KeReleaseSpinLock(&pipe->f->lock, irql);
-		if (u && u->cut.copy && !s->rules.in)
+		if (u && u->copy && !s->rules.in)
 			copy_out(u);
 		if (u)
 			send_planned(pipe, u);
@@ -298,7 +317,7 @@ static uint32_t note_packet(struct uw_urb *u, struct uw_transfer_io *io, struct 
 		p->actual = 0;
 	if (!rules->in && p->length > rules->service)
 		p->status = UW_ST_INVALID;
-	if (rules->in && u->cut.copy && p->actual)
+	if (rules->in && u->copy && p->actual)
 		uw_copy(io->data + p->offset, u->bounce + slot->offset, p->actual);
 	return p->actual;
 }
@@ -336,7 +355,7 @@ static struct uw_transfer_io *end_part(struct uw_urb *u, uint32_t part, uint32_t
 	KeAcquireSpinLock(&u->f->lock, &irql);
 	job->out -= u->cut.part[part].count;
 	io->actual = uw_min(io->actual + moved, io->length); /* packets may overlap */
-	io->copied += u->cut.copy ? moved : 0;
+	io->copied += u->copy ? moved : 0;
 	if (whole != UW_ST_OK && whole != UW_ST_LATE && job->status == UW_ST_OK)
 		job->status = whole;
 	if (has_ended(job))

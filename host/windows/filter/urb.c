@@ -19,10 +19,13 @@ UW_NT_STATUSES(SAME_NT)
 
 static void free_urb(struct uw_urb *u)
 {
+	uint32_t i;
+
 	if (u->bounce)
 		ExFreePoolWithTag(u->bounce, UW_FILTER_TAG);
-	if (u->mdl)
-		IoFreeMdl(u->mdl);
+	for (i = 0; i < UW_CUT_RUNS; i++)
+		if (u->mdl[i])
+			IoFreeMdl(u->mdl[i]);
 	if (u->iso)
 		uw_usbd_urb_free(u->f, u->iso);
 	if (u->plain)
@@ -64,7 +67,7 @@ struct uw_urb *uw_urb_get(struct uw_filter *f)
 		return NULL;
 	}
 	u->refs = 1;
-	u->cancelled = u->partial = u->blocks = u->zero = false;
+	u->cancelled = u->blocks = u->zero = false;
 	u->urb = u->plain;
 	u->pipe = NULL;
 	u->io = NULL;
@@ -89,19 +92,19 @@ bool uw_urb_room_bounce(struct uw_urb *u, uint32_t bytes)
 }
 
 /* Address 1 less than a page: the most pages that so many bytes can touch. */
-bool uw_urb_room_mdl(struct uw_urb *u, uint32_t bytes)
+bool uw_urb_room_mdl(struct uw_urb *u, uint32_t i, uint32_t bytes)
 {
 	MDL *mdl;
 
-	if (bytes <= u->mdl_room)
+	if (bytes <= u->mdl_room[i])
 		return true;
 	mdl = IoAllocateMdl((void *)(PAGE_SIZE - 1), bytes, FALSE, FALSE, NULL);
 	if (!mdl)
 		return false;
-	if (u->mdl)
-		IoFreeMdl(u->mdl);
-	u->mdl = mdl;
-	u->mdl_room = bytes;
+	if (u->mdl[i])
+		IoFreeMdl(u->mdl[i]);
+	u->mdl[i] = mdl;
+	u->mdl_room[i] = bytes;
 	return true;
 }
 
@@ -123,9 +126,8 @@ static void recycle(struct uw_urb *u)
 {
 	struct uw_filter *f = u->f;
 
-	if (u->partial)
-		MmPrepareMdlForReuse(u->mdl);
-	u->partial = false;
+	for (; u->mapped; u->mapped--)
+		MmPrepareMdlForReuse(u->mdl[u->mapped - 1]); /* a macro that looks at its argument more than once */
 	if (f->idle_count < UW_URBS_KEPT && f->pnp != UW_PNP_REMOVED) {
 		uw_list_add(&f->idle, &u->node);
 		f->idle_count++;
@@ -176,9 +178,13 @@ void uw_urb_fini(struct uw_filter *f)
 void uw_urb_map(struct uw_urb *u, const uint8_t *data, uint32_t bytes)
 {
 	struct uw_peer *peer = &u->f->peer;
+	MDL *mdl = u->mdl[u->mapped];
 
-	IoBuildPartialMdl(peer->mdl, u->mdl, (uint8_t *)MmGetMdlVirtualAddress(peer->mdl) + (data - peer->base), bytes);
-	u->partial = true;
+	IoBuildPartialMdl(peer->mdl, mdl, (uint8_t *)MmGetMdlVirtualAddress(peer->mdl) + (data - peer->base), bytes);
+	mdl->Next = NULL;
+	if (u->mapped)
+		u->mdl[u->mapped - 1]->Next = mdl;
+	u->mapped++;
 }
 
 static NTSTATUS NTAPI on_irp(DEVICE_OBJECT *device, IRP *irp, void *context)
@@ -325,10 +331,11 @@ void uw_urb_fill_control(struct uw_urb *u, const struct uw_transfer_io *io)
 	if (io->endpoint & 0x80)
 		c->TransferFlags |= USBD_TRANSFER_DIRECTION_IN | USBD_SHORT_TRANSFER_OK;
 	c->TransferBufferLength = io->length;
-	c->TransferBufferMDL = io->length ? u->mdl : NULL;
+	c->TransferBufferMDL = io->length ? u->mdl[0] : NULL;
 	uw_copy(c->SetupPacket, io->setup, sizeof(c->SetupPacket));
 }
 
+/* One MDL does: a submission's bytes lie together. */
 void uw_urb_fill_data(struct uw_urb *u, USBD_PIPE_HANDLE pipe, bool in, uint32_t length)
 {
 	struct _URB_BULK_OR_INTERRUPT_TRANSFER *b = &u->urb->UrbBulkOrInterruptTransfer;
@@ -337,7 +344,7 @@ void uw_urb_fill_data(struct uw_urb *u, USBD_PIPE_HANDLE pipe, bool in, uint32_t
 	b->PipeHandle = pipe;
 	b->TransferFlags = in ? USBD_TRANSFER_DIRECTION_IN | USBD_SHORT_TRANSFER_OK : USBD_TRANSFER_DIRECTION_OUT;
 	b->TransferBufferLength = length;
-	b->TransferBufferMDL = length ? u->mdl : NULL;
+	b->TransferBufferMDL = length ? u->mdl[0] : NULL;
 }
 
 /* ---- requests of our own ---- */

@@ -120,7 +120,7 @@ static struct uw_urb *get_urb(struct uw_filter *f, struct uw_transfer_io *io)
 
 	if (!u)
 		return NULL;
-	if (io->length && !uw_urb_room_mdl(u, io->length > MDL_ROOM ? io->length : MDL_ROOM)) {
+	if (io->length && !uw_urb_room_mdl(u, 0, io->length > MDL_ROOM ? io->length : MDL_ROOM)) {
 		uw_urb_drop(u);
 		return NULL;
 	}

@@ -25,6 +25,13 @@ static void lay_out(uint32_t s, uint32_t packets, uint32_t length, uint32_t stri
 	source[s] = (struct uw_cut_source){ iso[s], 0, packets };
 }
 
+static uint32_t runs_of(const struct uw_cut_rules *r, const struct uw_cut_source *from, const struct uw_cut *c)
+{
+	struct uw_cut_run run[UW_CUT_RUNS];
+
+	return uw_cut_runs(r, from, c, run);
+}
+
 static void rules_by_interval(void **state)
 {
 	static const struct {
@@ -62,11 +69,11 @@ static void three_submissions(void **state)
 	lay_out(2, 4, 192, 192);
 	assert_true(uw_cut_next(&r, source, 3, false, &c));
 	assert_int_equal(c.packets, 8);
-	assert_false(c.copy);
+	assert_int_equal(runs_of(&r, source, &c), 1);
 	source[0].next = 8;
 	assert_true(uw_cut_next(&r, source, 3, false, &c));
 	assert_int_equal(c.parts, 2);
-	assert_true(c.copy);
+	assert_int_equal(runs_of(&r, source, &c), 2);
 	assert_int_equal(c.part[1].count, 6);
 	source[1].next = 6;
 	assert_true(uw_cut_next(&r, source + 1, 2, false, &c));
@@ -90,12 +97,14 @@ static void waits_or_pads(void **state)
 	assert_int_equal(c.packets, 4);
 	assert_int_equal(c.pad, 1);
 	assert_int_equal(uw_cut_place(&r, source, &c, slot), 3 * 100 + 192); /* a device may well send into it */
+	assert_int_equal(runs_of(&r, source, &c), 0); /* and that is in no submission */
 	r.in = false;
+	assert_int_equal(runs_of(&r, source, &c), 1);
 	assert_int_equal(uw_cut_place(&r, source, &c, slot), 3 * 100);
 	assert_int_equal(slot[3].length, 0);
 }
 
-static void gaps_cost_a_copy(void **state)
+static void gaps_make_runs(void **state)
 {
 	struct uw_cut_rules r;
 	struct uw_cut c;
@@ -104,27 +113,60 @@ static void gaps_cost_a_copy(void **state)
 	uw_cut_rules(&r, UW_SPEED_FULL, 1, 100, true);
 	lay_out(0, 5, 100, 100);
 	assert_true(uw_cut_next(&r, source, 1, false, &c));
-	assert_false(c.copy);
+	assert_int_equal(runs_of(&r, source, &c), 1);
+	lay_out(0, UW_CUT_RUNS, 100, 128);
+	assert_true(uw_cut_next(&r, source, 1, false, &c));
+	assert_int_equal(runs_of(&r, source, &c), UW_CUT_RUNS);
+	lay_out(0, UW_CUT_RUNS + 1, 100, 128);
+	assert_true(uw_cut_next(&r, source, 1, false, &c));
+	assert_int_equal(runs_of(&r, source, &c), 0);
 	lay_out(0, 5, 100, 128);
 	assert_true(uw_cut_next(&r, source, 1, false, &c));
-	assert_true(c.copy);
 	assert_int_equal(uw_cut_place(&r, source, &c, slot), 500);
 	lay_out(0, 5, 100, 100);
 	iso[0][3].offset = 0; /* descending */
 	assert_true(uw_cut_next(&r, source, 1, false, &c));
-	assert_true(c.copy);
+	assert_int_equal(runs_of(&r, source, &c), 3);
 	lay_out(0, 5, 101, 101); /* longer than the bus can */
 	assert_true(uw_cut_next(&r, source, 1, false, &c));
-	assert_true(c.copy);
+	assert_int_equal(runs_of(&r, source, &c), 5);
 	assert_int_equal(uw_cut_place(&r, source, &c, slot), 500);
 	r.in = false;
 	assert_int_equal(uw_cut_place(&r, source, &c, slot), 0);
+	assert_int_equal(runs_of(&r, source, &c), 0);
+	lay_out(0, 3, 100, 100);
+	iso[0][1].length = 101; /* left out, so that nothing lies between its neighbours in the URB */
+	assert_true(uw_cut_next(&r, source, 1, false, &c));
+	assert_int_equal(runs_of(&r, source, &c), 2);
+}
+
+/* Going through the runs byte by byte meets each packet's bytes where the URB says that they are. */
+static void check_runs(const struct uw_cut_rules *r, const struct uw_cut *c, const struct uw_cut_source *from, uint32_t bytes)
+{
+	uint32_t p, i, at = 0, n = 0, used = 0, runs;
+	struct uw_cut_run run[UW_CUT_RUNS];
+
+	runs = uw_cut_runs(r, from, c, run);
+	for (p = 0; runs && p < c->parts; p++)
+		for (i = 0; i < c->part[p].count; i++, at++) {
+			if (!slot[at].length)
+				continue;
+			if (used == run[n].bytes) {
+				n++;
+				used = 0;
+			}
+			assert_true(n < runs && slot[at].length <= run[n].bytes - used);
+			assert_int_equal(run[n].source, c->part[p].source);
+			assert_int_equal(run[n].offset + used, from[run[n].source].iso[c->part[p].first + i].offset);
+			used += slot[at].length;
+			bytes -= slot[at].length;
+		}
+	assert_true(!runs || (!bytes && n + 1 == runs && used == run[n].bytes));
 }
 
 /* What a bus checks of each URB. */
 static void check_urb(const struct uw_cut_rules *r, const struct uw_cut *c, const struct uw_cut_source *from)
 {
-	const struct uw_iso *first = from[0].iso + c->part[0].first;
 	uint32_t i, end = 0, bytes = uw_cut_place(r, from, c, slot), sum = 0;
 
 	assert_true(c->packets && c->packets <= r->most && c->packets % r->multiple == 0);
@@ -138,11 +180,7 @@ static void check_urb(const struct uw_cut_rules *r, const struct uw_cut *c, cons
 	for (i = 0; i < c->parts; i++)
 		sum += c->part[i].count;
 	assert_int_equal(sum + c->pad, c->packets);
-	if (!c->copy) {
-		assert_int_equal(c->parts, 1);
-		for (i = 0; i < c->packets; i++)
-			assert_int_equal(first[i].offset - first[0].offset, slot[i].offset);
-	}
+	check_runs(r, c, from, bytes);
 }
 
 /* Takes the cut's packets; each is the one that comes next. */
@@ -206,7 +244,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(rules_by_interval), cmocka_unit_test(three_submissions),
-		cmocka_unit_test(waits_or_pads), cmocka_unit_test(gaps_cost_a_copy), cmocka_unit_test(random_streams),
+		cmocka_unit_test(waits_or_pads), cmocka_unit_test(gaps_make_runs), cmocka_unit_test(random_streams),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

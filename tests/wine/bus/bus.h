@@ -17,6 +17,7 @@ NTSTATUS NTAPI ZwFlushBuffersFile(HANDLE file, IO_STATUS_BLOCK *io);
 #define UW_TAG 'sBwU'
 #define UW_PIPES 31u             /* endpoints of one configuration, without endpoint 0 */
 #define UW_STACK 4               /* of a PDO: what is below it in Windows has stack locations of its own */
+#define UW_MDL_NO_EXECUTE 0x40000000 /* MdlMappingNoExecute, which mingw's headers lack */
 #define UW_FRAME UW_MS           /* nanoseconds of a frame: USB 2.0 5.3.5 */
 
 struct uw_vdev;
@@ -68,6 +69,7 @@ struct uw_xfer {
 	uint64_t cancel_at;      /* UW_NEVER: not cancelled */
 	uint64_t expires;        /* of a control transfer, or UW_NEVER */
 	uint64_t start;          /* isochronous: not before; delayed completion: when */
+	uint8_t *gathered;       /* bytes of a chain of MDLs, or NULL */
 	uint32_t *moved;         /* where the URB has its TransferBufferLength, or NULL */
 	uint16_t packets;
 	struct uw_iso iso[];
@@ -111,6 +113,7 @@ struct uw_vdev {
 	/* Of the driver above, under the bus's lock. */
 	struct uwb_usbd *client; /* its USBD handle; NULL: it sends URBs of its own making */
 	bool mixed;              /* it has sent one of those since it was attached */
+	bool may_chain;          /* it has asked, and chains of MDLs are taken */
 	uint32_t may_stream;     /* streams of an endpoint, as told when it asked; 0: it did not, or there are none */
 
 	/* The engine, under the bus's lock; the model belongs to whom running says. */
@@ -137,6 +140,7 @@ struct uw_bus {
 	uint32_t mode, delay;
 	uint32_t handles;        /* pipe handles given out */
 	uint32_t streams;        /* of an endpoint, as the controller has them */
+	bool chains;             /* of MDLs, likewise */
 	LONG refused;
 	DEVICE_RELATIONS *relations; /* the last that were told */
 	/* The bus's clock says clock_at at the moment clock_from, and goes on `slow` times slower than a real one. */
@@ -229,6 +233,10 @@ USBD_STATUS uw_control_check(struct uw_xfer *x);
 USBD_STATUS uw_select_run(struct uw_xfer *x);
 USBD_STATUS uw_reset_port(struct uw_vdev *dev);
 void uw_select_drop(struct uw_vdev *dev);
+/* chain.c: bytes in several MDLs, gathered into one piece and back */
+bool uw_chain_used(const URB *urb);
+uint8_t *uw_chain_gather(struct uw_xfer *x, uint32_t length, USBD_STATUS *status);
+void uw_chain_scatter(struct uw_xfer *x);
 /* streams.c. find: under the lock, the pipe of a stream's handle, and the stream's number. */
 struct uw_pipe *uw_stream_find(struct uw_vdev *dev, USBD_PIPE_HANDLE handle, uint16_t *number);
 USBD_STATUS uw_streams_check(const struct uw_xfer *x);

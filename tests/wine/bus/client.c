@@ -14,6 +14,7 @@ static void close(void *bus)
 	left = dev->outstanding;
 	dev->client = NULL;
 	dev->may_stream = 0;
+	dev->may_chain = false;
 	uw_unlock(irql);
 	if (left)
 		uw_refused("a USBD handle closed while %u requests are under way", (unsigned int)left);
@@ -32,8 +33,13 @@ static NTSTATUS ask_streams(void *bus, uint16_t *most)
 
 static NTSTATUS ask_chains(void *bus)
 {
-	UNREFERENCED_PARAMETER(bus);
-	return STATUS_NOT_SUPPORTED;
+	struct uw_vdev *dev = bus;
+	bool chains;
+	KIRQL irql = uw_lock();
+
+	chains = dev->may_chain = uw_bus.chains;
+	uw_unlock(irql);
+	return chains ? STATUS_SUCCESS : STATUS_NOT_SUPPORTED;
 }
 
 NTSTATUS uw_client_open(struct uw_vdev *dev, struct uwb_usbd *client)
@@ -66,6 +72,7 @@ void uw_client_gone(struct uw_vdev *dev)
 	open = dev->client != NULL;
 	dev->client = NULL;
 	dev->may_stream = 0;
+	dev->may_chain = false;
 	dev->mixed = false;
 	uw_unlock(irql);
 	if (open)

@@ -88,6 +88,7 @@ static NTSTATUS turn_switch(const struct uwb_switch *s)
 		status = STATUS_SUCCESS;
 	} else if (s->what == UWB_OFFER) {
 		uw_bus.streams = uw_min(s->value, UWB_STREAMS);
+		uw_bus.chains = s->value2 != 0;
 		status = STATUS_SUCCESS;
 	} else {
 		for (i = 1; i <= UWB_PORTS; i++) {

@@ -39,6 +39,8 @@ void uw_done(struct uw_xfer *x, USBD_STATUS status)
 		x->urb->UrbHeader.Status = status;
 	if (x->moved)
 		*x->moved = x->io.actual;
+	if (x->gathered)
+		uw_chain_scatter(x);
 	if (x->packets)
 		uw_iso_end(x);
 	irql = uw_lock();
@@ -67,6 +69,7 @@ static void complete(struct uw_xfer *x)
 	irql = uw_lock();
 	x->dev->outstanding--;
 	uw_unlock(irql);
+	uw_free(x->gathered);
 	uw_free(x);
 	IoCompleteRequest(irp, IO_NO_INCREMENT);
 }

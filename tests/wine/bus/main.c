@@ -276,6 +276,7 @@ NTSTATUS NTAPI DriverEntry(DRIVER_OBJECT *driver, UNICODE_STRING *path)
 	uw_bus.clock_from = real_now();
 	uw_bus.slow = 1;
 	uw_bus.streams = UWB_STREAMS;
+	uw_bus.chains = true;
 	KeInitializeSpinLock(&uw_bus.lock);
 	KeInitializeEvent(&uw_bus.work, SynchronizationEvent, FALSE);
 	uw_done_init();

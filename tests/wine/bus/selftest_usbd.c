@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The self-test as a driver with a USBD handle: who may send URBs, and the rules of streams. */
+/* The self-test as a driver with a USBD handle: who may send URBs, and the rules of streams and chains of MDLs. */
 #include "selftest.h"
 
 #define INVALID USBD_STATUS_INVALID_PARAMETER
@@ -159,6 +159,65 @@ static void streams(struct uw_test *t, struct fake *f)
 	}
 }
 
+/* ---- chains of MDLs ---- */
+
+static void chained(struct uw_test *t, MDL *first, uint32_t length)
+{
+	uw_test_bulk(t, 0, IN_FLAGS, length);
+	t->urb->UrbHeader.Function = URB_FUNCTION_BULK_OR_INTERRUPT_TRANSFER_USING_CHAINED_MDL;
+	t->urb->UrbBulkOrInterruptTransfer.TransferBuffer = NULL;
+	t->urb->UrbBulkOrInterruptTransfer.TransferBufferMDL = first;
+}
+
+static bool is_filled(const uint8_t *from, uint32_t bytes, uint8_t with)
+{
+	while (bytes && *from == with) {
+		from++;
+		bytes--;
+	}
+	return !bytes;
+}
+
+static void chains(struct uw_test *t, struct fake *f, MDL *first)
+{
+	chained(t, first, 64);
+	uw_test_bad(t, "a chain that was not asked for", INVALID);
+	uw_test_case(t, "chains are taken", NT_SUCCESS(f->client.ask_chains(f->client.bus)), 0);
+	chained(t, first, 151);
+	uw_test_bad(t, "a chain too short", INVALID);
+	chained(t, NULL, 64);
+	uw_test_bad(t, "no chain", INVALID);
+	chained(t, first, 64);
+	t->urb->UrbBulkOrInterruptTransfer.TransferBuffer = t->data;
+	uw_test_bad(t, "a chain and a buffer", INVALID);
+	chained(t, first, 64);
+	t->urb->UrbHeader.Function = URB_FUNCTION_BULK_OR_INTERRUPT_TRANSFER;
+	uw_test_bad(t, "a chain in an URB for one MDL", INVALID);
+	RtlFillMemory(t->data, 1024, 0xee);
+	chained(t, first, 150);
+	uw_test_good(t, "a chain");
+	uw_test_case(t, "its bytes", is_filled(t->data, 50, 0) && is_filled(t->data + 50, 462, 0xee) &&
+		     is_filled(t->data + 512, 100, 0) && is_filled(t->data + 612, 412, 0xee), t->data[512]);
+}
+
+/* Two pieces of data with a gap between them. */
+static void test_chains(struct uw_test *t, struct fake *f)
+{
+	MDL *first = IoAllocateMdl(t->data, 50, FALSE, FALSE, NULL);
+	MDL *second = IoAllocateMdl(t->data + 512, 100, FALSE, FALSE, NULL);
+
+	if (first && second && t->mdl) {
+		MmBuildMdlForNonPagedPool(first);
+		MmBuildMdlForNonPagedPool(second);
+		first->Next = second;
+		chains(t, f, first);
+	}
+	if (first)
+		IoFreeMdl(first);
+	if (second)
+		IoFreeMdl(second);
+}
+
 void uw_test_usbd(struct uw_test *t)
 {
 	struct fake f = { .client = { .begin = begin, .end = end } };
@@ -169,6 +228,7 @@ void uw_test_usbd(struct uw_test *t)
 	uw_test_pipes(t, &t->urb->UrbSelectInterface.Interface);
 	senders(t, &f);
 	streams(t, &f);
+	test_chains(t, &f);
 	uw_test_case(t, "all have ended", f.begun == f.ended, f.begun - f.ended);
 	before = uw_bus.refused;
 	uw_client_gone(t->dev);

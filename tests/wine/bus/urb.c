@@ -5,8 +5,6 @@
  */
 #include "bus.h"
 
-#define MDL_NO_EXECUTE 0x40000000 /* MdlMappingNoExecute, which mingw's headers lack */
-
 /* "USB Transfer and Packet Sizes", the smallest of xHCI's and EHCI's for all that Windows still supports. */
 #define BULK_MAX (4u << 20)
 #define CONTROL_MAX 65536u
@@ -39,7 +37,9 @@ static const struct rule rules[] = {
 	REQUEST(CONTROL_TRANSFER, CONTROL_TRANSFER, CONTROL),
 	REQUEST(CONTROL_TRANSFER_EX, CONTROL_TRANSFER_EX, CONTROL),
 	REQUEST(BULK_OR_INTERRUPT_TRANSFER, BULK_OR_INTERRUPT_TRANSFER, DATA),
+	REQUEST(BULK_OR_INTERRUPT_TRANSFER_USING_CHAINED_MDL, BULK_OR_INTERRUPT_TRANSFER, DATA),
 	{ URB_FUNCTION_ISOCH_TRANSFER, 0, ISO },
+	{ URB_FUNCTION_ISOCH_TRANSFER_USING_CHAINED_MDL, 0, ISO },
 	DESCRIPTOR(GET_DESCRIPTOR_FROM_DEVICE), DESCRIPTOR(GET_DESCRIPTOR_FROM_INTERFACE),
 	DESCRIPTOR(GET_DESCRIPTOR_FROM_ENDPOINT), DESCRIPTOR(SET_DESCRIPTOR_TO_DEVICE),
 	DESCRIPTOR(SET_DESCRIPTOR_TO_INTERFACE), DESCRIPTOR(SET_DESCRIPTOR_TO_ENDPOINT),
@@ -145,7 +145,7 @@ static USBD_STATUS mdl_bytes(MDL *mdl, const void *buffer, uint32_t length, uint
 			   (unsigned int)MmGetMdlByteCount(mdl), mdl->Next ? ", and another" : "");
 		return USBD_STATUS_INVALID_PARAMETER;
 	}
-	*bytes = MmGetSystemAddressForMdlSafe(mdl, NormalPagePriority | MDL_NO_EXECUTE);
+	*bytes = MmGetSystemAddressForMdlSafe(mdl, NormalPagePriority | UW_MDL_NO_EXECUTE);
 	if (!*bytes)
 		return USBD_STATUS_INSUFFICIENT_RESOURCES;
 	if (buffer && buffer != *bytes && buffer != MmGetMdlVirtualAddress(mdl)) {
@@ -195,6 +195,11 @@ static bool good_flags(const struct uw_pipe *pipe, uint32_t flags)
 	return false;
 }
 
+static uint8_t *find_bytes(struct uw_xfer *x, void *buffer, MDL *mdl, uint32_t length, USBD_STATUS *status)
+{
+	return uw_chain_used(x->urb) ? uw_chain_gather(x, length, status) : uw_urb_bytes(buffer, mdl, length, status);
+}
+
 static void fill_data(struct uw_xfer *x, const struct uw_pipe *pipe, uint32_t flags, uint32_t length)
 {
 	x->io.verb = UW_VERB_SUBMIT;
@@ -224,7 +229,7 @@ static USBD_STATUS data(struct uw_vdev *dev, struct uw_xfer *x)
 		return USBD_STATUS_INVALID_PARAMETER;
 	}
 	fill_data(x, x->pipe, u->TransferFlags, u->TransferBufferLength);
-	x->io.data = uw_urb_bytes(u->TransferBuffer, u->TransferBufferMDL, u->TransferBufferLength, &status);
+	x->io.data = find_bytes(x, u->TransferBuffer, u->TransferBufferMDL, u->TransferBufferLength, &status);
 	return status;
 }
 
@@ -241,7 +246,7 @@ static USBD_STATUS iso(struct uw_vdev *dev, struct uw_xfer *x)
 		return status;
 	fill_data(x, x->pipe, u->TransferFlags, u->TransferBufferLength);
 	x->packets = (uint16_t)u->NumberOfPackets;
-	x->io.data = uw_urb_bytes(u->TransferBuffer, u->TransferBufferMDL, u->TransferBufferLength, &status);
+	x->io.data = find_bytes(x, u->TransferBuffer, u->TransferBufferMDL, u->TransferBufferLength, &status);
 	if (status == USBD_STATUS_SUCCESS)
 		uw_iso_fill(x);
 	return status;
@@ -414,6 +419,7 @@ static NTSTATUS submit(struct uw_vdev *dev, IRP *irp, URB *urb)
 		return reject(dev, irp, urb, USBD_STATUS_INSUFFICIENT_RESOURCES);
 	status = parse(dev, x, rule);
 	if (status != USBD_STATUS_SUCCESS) {
+		uw_free(x->gathered);
 		uw_free(x);
 		return reject(dev, irp, urb, status);
 	}

@@ -95,7 +95,7 @@ enum uwb_what {
 	UWB_NAK,                 /* value: 1: every endpoint but 0 answers NAK for ever; 0: no more */
 	UWB_SLOW,                /* value: 1 to 1000, how many times slower the bus's clock goes; while nothing is plugged in */
 	UWB_FULL,                /* value: every URB fails with USBD_STATUS_INSUFFICIENT_RESOURCES while it is 1 */
-	UWB_OFFER,               /* value: streams of an endpoint that the controller has; the whole bus, drivers that start later */
+	UWB_OFFER,               /* value: streams of an endpoint, value2: 1: chains of MDLs; for drivers that start from now on */
 };
 
 struct uwb_switch {

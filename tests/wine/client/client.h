@@ -11,6 +11,7 @@
 #define REGION (4u << 20)
 #define REQUESTS 512u
 #define ISO_PACKETS 64u
+#define RUNS 8u                  /* MDLs of an URB, where there may be several */
 #define PATIENCE 8000u           /* milliseconds for one answer */
 
 struct link;
@@ -30,7 +31,7 @@ struct link {
 	struct uw_peer *peer;
 	MDL *mdl;
 	uint8_t *region;
-	bool raised;
+	bool raised, chains;
 	volatile LONG open;
 	volatile LONG out;
 	volatile LONG gone;

@@ -99,6 +99,7 @@ static void run(const struct uwc_run *ask, struct uwc_result *result)
 		failed = status == STATUS_DEVICE_BUSY ? "busy" : "the device cannot be connected to";
 	if (l) {
 		l->raised = ask->flags & UWC_RAISED;
+		l->chains = ask->flags & UWC_CHAINS;
 		l->seed = ask->seed;
 		l->rounds = ask->rounds ? ask->rounds : 1;
 		failed = s->opened ? run_opened(l, s) : s->run(l);

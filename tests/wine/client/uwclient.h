@@ -13,6 +13,7 @@
 #define UWC_RUN UWC_CODE(0)      /* in: struct uwc_run, out: struct uwc_result; as long as the script takes */
 
 #define UWC_RAISED 1u            /* verbs are called at DISPATCH_LEVEL */
+#define UWC_CHAINS 2u            /* the driver may use chains of MDLs, and so copies less */
 
 struct uwc_run {
 	char script[UWC_NAME];

@@ -26,7 +26,7 @@ static const char usage[] =
 	"       busctl mode inline | dpc | delay MS\n"
 	"       busctl slow N                                  the clock goes N times slower; while nothing is plugged in\n"
 	"       busctl ignore-cancel PORT MS | fail PORT N STATUS | nak PORT 0|1|2 | full PORT 0|1\n"
-	"       busctl offer STREAMS\n"
+	"       busctl offer STREAMS CHAINS\n"
 	"       busctl bind-service ID SERVICE                 SERVICE drives the device with that instance id from now on\n"
 	"       busctl unbind-service ID\n"
 	"       busctl wait PORT absent|plugged|started\n"
@@ -530,8 +530,8 @@ static int switches(int argc, char **argv)
 		return turn(number(argv[2]), UWB_NAK, number(argv[3]), 0);
 	if (is(argc, argv, "slow", 1, 1))
 		return turn(0, UWB_SLOW, number(argv[2]), 0);
-	if (is(argc, argv, "offer", 1, 1))
-		return turn(0, UWB_OFFER, number(argv[2]), 0);
+	if (is(argc, argv, "offer", 2, 2))
+		return turn(0, UWB_OFFER, number(argv[2]), number(argv[3]));
 	if (is(argc, argv, "full", 2, 2))
 		return turn(number(argv[2]), UWB_FULL, number(argv[3]), 0);
 	wrong_usage();

@@ -312,7 +312,9 @@ VOID USBD_AssignUrbToIoStackLocation(USBD_HANDLE handle, PIO_STACK_LOCATION stac
 
 static uint32_t info_bytes(const USB_INTERFACE_DESCRIPTOR *d)
 {
-	return (uint32_t)(FIELD_OFFSET(USBD_INTERFACE_INFORMATION, Pipes) + d->bNumEndpoints * sizeof(USBD_PIPE_INFORMATION));
+	size_t pipes = d->bNumEndpoints * sizeof(USBD_PIPE_INFORMATION);
+
+	return (uint32_t)(FIELD_OFFSET(USBD_INTERFACE_INFORMATION, Pipes) + pipes);
 }
 
 static void build(USBD_INTERFACE_LIST_ENTRY *entry, void *at)
