@@ -186,6 +186,27 @@ def service_drives_a_device():
         equal(bus.list()[1], 0, "refused URBs")
 
 
+@case
+def misused_handles_are_noticed():
+    """Each rule of a USBD handle that a driver breaks is one line, of the bus or of the stand-in for usbdex.lib."""
+    with Bus() as bus:
+        bus.wine.driver(os.path.join(BUILD, "uwmisuse.sys"))
+        _, ident = bus.plug("zero:serial=Z1")
+        bus.ctl("nak", "1", "2")
+        for rule in ("REFUSED an URB that is none of the handle's", "usbdex: URB .* freed, which is none of the handle's",
+                     "REFUSED an URB with more packets than were allocated", "REFUSED an URB that was not assigned by USBD_",
+                     "REFUSED an URB that was allocated for another kind of request", "REFUSED an URB that is under way already",
+                     "usbdex: USBD_QueryUsbCapability at IRQL 2", "usbdex: a handle closed with URBs that were not freed"):
+            bus.wine.expect(rule)
+        bus.ctl("bind-service", ident, "uwmisuse")
+        bus.ctl("wait", "1", "started")
+        bus.ctl("remove", "1")
+        bus.wine.wait_log("URBs that were not freed")
+        said = "\n".join(bus.wine.log())
+        for rule in bus.wine.expected:
+            equal(len(re.findall(rule, said)), 1, rule)
+
+
 def run(function):
     start = time.monotonic()
     try:
