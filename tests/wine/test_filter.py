@@ -303,6 +303,13 @@ def streams():
                 for script in ("streams", "streams-single", "streams-dropped", "streams-halted", "streams-waiting"):
                     s.client(script, 1, 7)
                     s.client(script, 1, 8, "raised")
+            client = s.begin("streams-interrupted")
+            s.wine.control("sleep")
+            s.wine.control("resume")
+            s.end(client)
+        client = s.begin("streams-interrupted")
+        s.bus("unplug", "1")
+        s.end(client)
 
 
 @case

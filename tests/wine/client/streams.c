@@ -177,6 +177,31 @@ static const char *waiting(struct link *l)
 	return NULL;
 }
 
+/* Now the plug is pulled, or the host sleeps and wakes up: then the configuration is there again, without streams. */
+static const char *interrupted(struct link *l)
+{
+	uint32_t i, count;
+
+	CHECK_IS(uwc_verb(l, UW_VERB_SET_CONFIGURATION, 2, 0), UW_ST_OK);
+	CHECK_IS(verb(l, UW_VERB_ALLOC_STREAMS, STREAMS, both, 2, &count), UW_ST_OK);
+	for (i = 0; i < STREAMS; i++)
+		uwc_go(on_stream(l, i, BULK_IN, (uint16_t)(i + 1)));
+	DbgPrint("uwclient: ready\n");
+	for (i = 0; i < 200 && !l->gone && !l->lost_power; i++)
+		uwc_sleep(50);
+	CHECK_IS(l->gone + l->lost_power, 1);
+	for (i = 0; i < STREAMS; i++) {
+		CHECK(uwc_wait(&l->request[i]));
+		CHECK_IS(l->request[i].io.status, l->gone ? UW_ST_NO_DEVICE : UW_ST_CANCELLED);
+	}
+	if (l->gone)
+		return NULL;
+	CHECK_IS(one(l, BULK_OUT, 1), UW_ST_NO_ENDPOINT);
+	CHECK_IS(one(l, BULK_OUT, 0), UW_ST_OK);
+	CHECK_IS(verb(l, UW_VERB_ALLOC_STREAMS, STREAMS, both, 2, &count), UW_ST_OK);
+	return NULL;
+}
+
 /* Where the stack below, or this driver, has none. */
 static const char *no_streams(struct link *l)
 {
@@ -210,6 +235,7 @@ const struct script uwc_streams[] = {
 	{ "streams-dropped", true, dropped },
 	{ "streams-halted", true, halted },
 	{ "streams-waiting", true, waiting },
+	{ "streams-interrupted", true, interrupted },
 	{ "no-streams", true, no_streams },
 	{ "streams-fail", true, streams_come_and_go },
 	{ NULL, false, NULL },
