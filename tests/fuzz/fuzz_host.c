@@ -86,11 +86,20 @@ static void begin_session(struct player *p, uint8_t how)
 		return;
 }
 
+static void plug(struct rig_local *r)
+{
+	struct uw_host *h = r->h;
+
+	if (h->ports[1].speed)
+		uw_host_detach(h, 1, r->now);
+	else if (uw_list_empty(&h->ports[1].used))
+		uw_host_attach(h, 1, UW_SPEED_HIGH, r->now);
+}
+
 static void operate(struct player *p, uint8_t op, struct input *in)
 {
 	struct uw_guest_page *page = player_page(p);
 	struct uw_host *h = host_of(p);
-	uint64_t now = rig_local(p->rig)->now;
 	struct uw_slot s;
 	uint32_t v;
 
@@ -126,13 +135,10 @@ static void operate(struct player *p, uint8_t op, struct input *in)
 		p->keep_events = !p->keep_events;
 		break;
 	case 10:
-		if (h->ports[1].speed)
-			uw_host_detach(h, 1, now);
-		else if (uw_list_empty(&h->ports[1].used))
-			uw_host_attach(h, 1, UW_SPEED_HIGH, now);
+		plug(rig_local(p->rig));
 		break;
 	case 11:
-		uw_host_link(h, !h->present, now);
+		uw_host_link(h, !h->present, rig_local(p->rig)->now);
 		break;
 	case 12:
 		uw_host_event(h, 1, take32(in) & UW_EVENTS);
