@@ -21,9 +21,12 @@ import subprocess
 import sys
 import tempfile
 import time
-import traceback
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.append(os.path.join(ROOT, "tests"))
+import runner  # noqa: E402
+from runner import case, equal  # noqa: E402 F401
+
 BIN = os.environ.get("USBWARP_BIN", os.path.join(ROOT, "build", "checked"))
 PATIENCE = float(os.environ.get("USBWARP_PATIENCE", "1"))  # multiplies every timeout
 REPORT = re.compile(r"ERROR: \w*Sanitizer|runtime error:|SUMMARY: \w*Sanitizer")
@@ -37,37 +40,10 @@ LENGTHS = {END: 520, DAEMON: 112, DEVICE: 208, VM: 256, PORT: 176, COUNTER: 200,
 (OK, MALFORMED, BAD_VERSION, UNKNOWN, DENIED, NO_DEVICE, NO_VM, BOUND, NOT_BOUND, NO_PORT, HUB, BUSY,
  FAILED) = range(13)
 
-CASES = []
-
-
-def case(function):
-    """Marks a test. It passes when it returns and fails when it raises."""
-    CASES.append(function)
-    return function
-
-
 def main():
-    names = sys.argv[1:]
     if not os.path.exists(os.path.join(BIN, "usbwarpd")):
         sys.exit(f"no usbwarpd in {BIN}: build it, or set USBWARP_BIN")
-    chosen = [f for f in CASES if not names or any(n in f.__name__ for n in names)]
-    failed = 0
-    for function in chosen:
-        start = time.monotonic()
-        try:
-            function()
-            print(f"ok   {function.__name__} ({time.monotonic() - start:.1f} s)", flush=True)
-        except Exception:  # KeyboardInterrupt ends the run instead
-            failed += 1
-            print(f"FAIL {function.__name__}", flush=True)
-            traceback.print_exc(file=sys.stdout)
-    print(f"{len(chosen) - failed} passed, {failed} failed", flush=True)
-    sys.exit(1 if failed or not chosen else 0)
-
-
-def equal(got, want, what=""):
-    if got != want:
-        raise AssertionError(f"{what}: got {got!r}, want {want!r}")
+    runner.main()
 
 
 def holds(text, *parts):

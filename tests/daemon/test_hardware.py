@@ -8,9 +8,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "vm"))
 from test_devices import BULK_CASES, run_usbtest  # noqa: E402
 from test_libusb import BothEnds, find_disk, storage  # noqa: E402
-from lab import CASES, case, clean, equal, main  # noqa: E402
-
-CASES.clear()  # those of the files above, which run by themselves
+from lab import case, clean, equal, main  # noqa: E402
 
 
 def holds(text, *parts):

@@ -244,10 +244,10 @@ def main():
         sys.exit(f"no {PROGRAM}: build it, or set USBWARP_WINDOWS")
     LAB.start()
     try:
-        failed = wine.run_cases()
+        code = wine.run()
     finally:
         LAB.stop()
-    sys.exit(1 if failed else 0)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ the newest whole one, and the branch for ClangCL configures, with clang-cl and s
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 
 import wine
@@ -86,4 +85,4 @@ def the_branch_for_visual_studio_configures():
 
 
 if __name__ == "__main__":
-    sys.exit(1 if wine.run_cases() else 0)
+    wine.main()

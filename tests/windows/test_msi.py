@@ -173,10 +173,10 @@ def main():
         sys.exit(f"not in {BUILT}: {' '.join(missing)}; build them, or set USBWARP_WINDOWS")
     LAB.start()
     try:
-        failed = wine.run_cases()
+        code = wine.run()
     finally:
         LAB.wine.__exit__()
-    sys.exit(1 if failed else 0)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -112,4 +112,4 @@ def imports_are_in_microsofts_libraries():
 
 
 if __name__ == "__main__":
-    sys.exit(1 if wine.run_cases() else 0)
+    wine.main()

@@ -6,44 +6,13 @@ import subprocess
 import sys
 import tempfile
 import time
-import traceback
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILT = os.environ.get("USBWARP_WINDOWS", os.path.join(ROOT, "build", "windows"))
 PATIENCE = float(os.environ.get("USBWARP_PATIENCE", "1"))  # multiplies every timeout
-sys.path.append(os.path.join(ROOT, "tests", "wine"))
+sys.path += [os.path.join(ROOT, "tests"), os.path.join(ROOT, "tests", "wine")]
 from loader import SERVER, WINE  # noqa: E402
-
-CASES = []
-
-
-def case(function):
-    """Marks a test. It passes when it returns and fails when it raises."""
-    CASES.append(function)
-    return function
-
-
-def run_cases():
-    """Runs the cases, or those that the command line names; the number of failures."""
-    names = sys.argv[1:]
-    chosen = [f for f in CASES if not names or any(n in f.__name__ for n in names)]
-    failed = 0
-    for function in chosen:
-        start = time.monotonic()
-        try:
-            function()
-            print(f"ok   {function.__name__} ({time.monotonic() - start:.1f} s)", flush=True)
-        except Exception:  # KeyboardInterrupt ends the run instead
-            failed += 1
-            print(f"FAIL {function.__name__}", flush=True)
-            traceback.print_exc(file=sys.stdout)
-    print(f"{len(chosen) - failed} passed, {failed} failed", flush=True)
-    return failed or not chosen
-
-
-def equal(got, want, what=""):
-    if got != want:
-        raise AssertionError(f"{what}: got {got!r}, want {want!r}")
+from runner import case, equal, main, run  # noqa: E402 F401
 
 
 def holds(text, *parts):

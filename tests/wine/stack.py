@@ -13,7 +13,6 @@ the drivers, and fails for anything that a stand-in, the forwarding kernel, the 
 import importlib.util
 import json
 import os
-import re
 import shutil
 import sys
 import time

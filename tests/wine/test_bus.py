@@ -8,27 +8,17 @@ import os
 import re
 import sys
 import time
-import traceback
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, HERE)
+sys.path[:0] = [HERE, os.path.dirname(HERE)]
 import lab  # noqa: E402
+from runner import case, equal, main  # noqa: E402
 
 BUILD = os.environ.get("USBWARP_WINDOWS", os.path.join(os.path.dirname(os.path.dirname(HERE)), "build", "windows-clang"))
 PICO = r"USB\VID_2E8A&PID_0005\e6614c775b1d0a2f"
 ENUM = "HKLM\\SYSTEM\\CurrentControlSet\\Enum\\"
 MODES = (("inline",), ("dpc",), ("delay", "0"), ("delay", "3"))
-CASES = []
 
-
-def case(function):
-    CASES.append(function)
-    return function
-
-
-def equal(got, want, what):
-    if got != want:
-        raise AssertionError(f"{what}: got {got!r}, want {want!r}")
 
 
 class Bus:
@@ -205,26 +195,6 @@ def misused_handles_are_noticed():
         said = "\n".join(bus.wine.log())
         for rule in bus.wine.expected:
             equal(len(re.findall(rule, said)), 1, rule)
-
-
-def run(function):
-    start = time.monotonic()
-    try:
-        function()
-    except Exception:
-        print(f"FAIL {function.__name__}", flush=True)
-        traceback.print_exc(file=sys.stdout)
-        return False
-    print(f"ok   {function.__name__} ({time.monotonic() - start:.1f} s)", flush=True)
-    return True
-
-
-def main():
-    names = sys.argv[1:]
-    chosen = [f for f in CASES if not names or any(n in f.__name__ for n in names)]
-    failed = len(chosen) - sum(run(f) for f in chosen)
-    print(f"{len(chosen) - failed} passed, {failed} failed", flush=True)
-    sys.exit(1 if failed or not chosen else 0)
 
 
 if __name__ == "__main__":

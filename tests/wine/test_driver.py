@@ -9,26 +9,16 @@ import re
 import subprocess
 import sys
 import time
-import traceback
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, HERE)
+sys.path[:0] = [HERE, os.path.dirname(HERE)]
 import lab  # noqa: E402
+from runner import case, equal, main  # noqa: E402
 
 BUILD = os.environ.get("USBWARP_WINDOWS", os.path.join(os.path.dirname(os.path.dirname(HERE)), "build", "windows-clang"))
 PICO = r"USB\VID_2E8A&PID_0005\e6614c775b1d0a2f"
 DRIVER, FILTER = "UsbWarp", "UsbWarpFilter"
-CASES = []
 
-
-def case(function):
-    CASES.append(function)
-    return function
-
-
-def equal(got, want, what):
-    if got != want:
-        raise AssertionError(f"{what}: got {got!r}, want {want!r}")
 
 
 def built(name):
@@ -380,29 +370,6 @@ def every_call_of_a_start_fails_once():
         assert 8 <= number < 59, number
         h.wait_devices(1)
         h.guest("device", "vm", "first", 3)
-
-
-def run(function):
-    print(f"{function.__name__} ... ", end="", flush=True)
-    start = time.monotonic()
-    try:
-        function()
-    except Exception:  # noqa: BLE001 the case has failed, whatever it was
-        print("FAILED")
-        traceback.print_exc()
-        return False
-    print(f"ok, {time.monotonic() - start:.1f} s", flush=True)
-    return True
-
-
-def main():
-    wanted = sys.argv[1:]
-    cases = [c for c in CASES if not wanted or c.__name__ in wanted]
-    if wanted and len(cases) != len(wanted):
-        sys.exit(f"there are: {' '.join(c.__name__ for c in CASES)}")
-    failed = [c.__name__ for c in cases if not run(c)]
-    print(f"{len(cases) - len(failed)} passed, {len(failed)} failed {' '.join(failed)}")
-    sys.exit(bool(failed))
 
 
 if __name__ == "__main__":

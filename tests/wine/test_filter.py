@@ -11,26 +11,16 @@ import re
 import subprocess
 import sys
 import time
-import traceback
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, HERE)
+sys.path[:0] = [HERE, os.path.dirname(HERE)]
 import lab  # noqa: E402
+from runner import case, equal, main  # noqa: E402
 
 ROOT = os.path.dirname(os.path.dirname(HERE))
 BUILD = os.environ.get("USBWARP_WINDOWS", os.path.join(ROOT, "build", "windows-clang"))
 MODES = (("inline",), ("dpc",), ("delay", "0"), ("delay", "3"))
-CASES = []
 
-
-def case(function):
-    CASES.append(function)
-    return function
-
-
-def equal(got, want, what):
-    if got != want:
-        raise AssertionError(f"{what}: got {got!r}, want {want!r}")
 
 
 class Stack:
@@ -342,26 +332,6 @@ def no_streams():
         s.client("no-streams")
     with Stack("zero:speed=super,pattern=1,serial=Z1", USBD) as s:
         s.client("no-streams")
-
-
-def run(function):
-    start = time.monotonic()
-    try:
-        function()
-    except Exception:  # KeyboardInterrupt ends the run instead
-        print(f"FAIL {function.__name__}", flush=True)
-        traceback.print_exc(file=sys.stdout)
-        return False
-    print(f"ok   {function.__name__} ({time.monotonic() - start:.1f} s)", flush=True)
-    return True
-
-
-def main():
-    names = sys.argv[1:]
-    chosen = [f for f in CASES if not names or any(n in f.__name__ for n in names)]
-    failed = len(chosen) - sum(run(f) for f in chosen)
-    print(f"{len(chosen) - failed} passed, {failed} failed", flush=True)
-    sys.exit(1 if failed or not chosen else 0)
 
 
 if __name__ == "__main__":

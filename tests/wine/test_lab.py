@@ -162,7 +162,7 @@ def main():
             step()
         if test.failed:
             print("\n".join(wine.log()[-40:]))
-    print(f"test_lab: {test.passed} passed, {test.failed} failed")
+    print(f"{test.passed} passed, {test.failed} failed")
     sys.exit(test.failed > 0)
 
 

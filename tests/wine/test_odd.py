@@ -11,20 +11,15 @@ import subprocess
 import sys
 import time
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.dirname(HERE)]
 import lab  # noqa: E402
-import test_driver  # noqa: E402
 import test_filter  # noqa: E402
+from runner import case, equal, main  # noqa: E402
 from stack import WineStack, program  # noqa: E402
-from test_driver import DRIVER, Host, built, equal, kill, release  # noqa: E402
+from test_driver import DRIVER, Host, built, kill, release  # noqa: E402
 
-CASES = []
 ODD = "ROOT\\UWODD\\0000"
-
-
-def case(function):
-    CASES.append(function)
-    return function
 
 
 class OddHost(Host):
@@ -442,7 +437,6 @@ def memory_fails_in_a_frame():
 
 
 def _main():
-    test_driver.CASES[:] = CASES
     put = Host.__enter__
 
     def enter(self):
@@ -450,7 +444,7 @@ def _main():
         self.wine.put(built("ntmore.exe"))
         return host
     Host.__enter__ = enter
-    test_driver.main()
+    main()
 
 
 if __name__ == "__main__":

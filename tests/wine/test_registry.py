@@ -16,7 +16,7 @@ import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
-from stack import BUILD, DRIVER, FILTER, PARAMETERS, RENAMES, ROOT, SERVICE, SETTINGS, STANDINS, WineStack, wine  # noqa: E402
+from stack import DRIVER, FILTER, PARAMETERS, RENAMES, ROOT, SERVICE, SETTINGS, STANDINS, WineStack, wine  # noqa: E402
 from lab import case, equal, main  # noqa: E402
 
 PACKAGING = os.path.join(ROOT, "packaging", "windows")
