@@ -32,6 +32,8 @@ WHY = os.path.join(HERE, "coverage", "uncovered.txt")
 GCOV, GCOV_TOOL = "x86_64-w64-mingw32-gcov", "x86_64-w64-mingw32-gcov-tool"
 SOURCES = ("host/windows/driver/", "host/windows/filter/")
 LEAST = 85.0
+# Each driver and the builds of it that tests load; a line counts when one of them has executed it.
+BUILDS = {"UsbWarp": ("UsbWarp", "UsbWarpUsbd"), "UsbWarpFilter": ("UsbWarpFilter", "UsbWarpFilterUsbd")}
 # No driver of ours runs in these.
 OTHERS = {"test_lab", "test_bus", "test_standin"}
 
@@ -103,7 +105,7 @@ def unpack(path, folder, stamps):
 
 
 def merge(driver, notes, total):
-    """Adds up all that one driver has written, one look after another; how many looks."""
+    """Adds up all that one build of a driver has written, one look after another. {look: what is wrong with it, or None}"""
     stamps = {}
     for name in os.listdir(notes):
         if name.endswith(".gcno"):
@@ -112,13 +114,12 @@ def merge(driver, notes, total):
     one, both = total + ".one", total + ".both"
     for path in (total, one, both):
         shutil.rmtree(path, ignore_errors=True)
-    count = 0
+    looks = {}
     for name in sorted(n for n in os.listdir(RAW) if n.split("-")[0] == driver):
-        wrong = unpack(os.path.join(RAW, name), one, stamps)
-        count += not wrong
-        if wrong:
-            print(f"{name} is {wrong} and does not count")
-        elif not os.path.isdir(total):
+        looks[name] = unpack(os.path.join(RAW, name), one, stamps)
+        if looks[name]:
+            continue
+        if not os.path.isdir(total):
             os.rename(one, total)
         else:
             done = subprocess.run([GCOV_TOOL, "merge", total, one, "-o", both], check=False, capture_output=True, text=True)
@@ -127,20 +128,31 @@ def merge(driver, notes, total):
             shutil.rmtree(total)
             shutil.rmtree(one)
             os.rename(both, total)
-    return count
+    return looks
 
 
-def objects(driver):
-    """The folder of a driver's objects and their .gcno."""
+def objects(build):
+    """The folder of the objects and .gcno of one build of a driver."""
     for folder, _, files in os.walk(BUILD):
-        if os.path.basename(folder) == driver + ".dir" and any(f.endswith(".gcno") for f in files):
+        if os.path.basename(folder) == build + ".dir" and any(f.endswith(".gcno") for f in files):
             return folder
-    raise Bad(f"{driver} was not built to be measured: see coverage.py --help")
+    raise Bad(f"{build} was not built to be measured: see coverage.py --help")
 
 
 def look(driver, lines):
-    """lines: {file: {number: (count, function)}}, of one driver's files."""
-    folder, total = objects(driver), os.path.join(BUILD, "coverage", driver)
+    """lines: {file: {number: (count, function)}}, of one driver's files; how many looks count, of which build they may be."""
+    reasons = collections.defaultdict(list)
+    for build in BUILDS[driver]:
+        for name, wrong in look_at_build(driver, build, lines).items():
+            reasons[name].append(wrong)
+    for name, wrong in reasons.items():
+        if all(wrong):
+            print(f"{name} is {wrong[0]} and does not count")
+    return sum(not all(wrong) for wrong in reasons.values())
+
+
+def look_at_build(driver, build, lines):
+    folder, total = objects(build), os.path.join(BUILD, "coverage", build)
     looks = merge(driver, folder, total)
     if not os.path.isdir(total):
         return looks
@@ -250,15 +262,15 @@ def main():
     if not merging:
         shutil.rmtree(RAW, ignore_errors=True)
     os.makedirs(RAW, exist_ok=True)
-    for driver in ("UsbWarp", "UsbWarpFilter"):
-        objects(driver)
+    for build in (b for builds in BUILDS.values() for b in builds):
+        objects(build)
     passed = failed = 0
     for word in [w for w in tests if w != "none"]:
         ok, bad = run_test(word)
         passed += ok
         failed += bad
     lines = collections.defaultdict(dict)
-    looks = [look(driver, lines) for driver in ("UsbWarp", "UsbWarpFilter")]
+    looks = [look(driver, lines) for driver in BUILDS]
     reasons = Reasons(WHY)
     unknown = uncovered(lines, reasons)
     percent = table(lines)

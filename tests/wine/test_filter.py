@@ -290,13 +290,19 @@ def streams():
             s.bus("mode", *mode)
             for late in ("0", "30"):
                 s.bus("ignore-cancel", "1", late)
-                for script in ("streams", "streams-single", "streams-dropped", "streams-halted", "streams-waiting"):
+                for script in ("streams", "streams-single", "streams-dropped", "streams-halted", "streams-waiting",
+                               "streams-too-late"):
                     s.client(script, 1, 7)
                     s.client(script, 1, 8, "raised")
             client = s.begin("streams-interrupted")
             s.wine.control("sleep")
             s.wine.control("resume")
             s.end(client)
+        for n in range(1, 16): # what opening the device asks for, fails first
+            s.bus("fail", "1", str(n), "0xc0001000")
+            s.client("streams-fail", check=False)
+        s.bus("fail", "1", "0", "0")
+        s.client("streams")
         client = s.begin("streams-interrupted")
         s.bus("unplug", "1")
         s.end(client)

@@ -192,6 +192,7 @@ static void abort_pipe(struct uw_xfer *x)
 
 static void begin(struct uw_xfer *x)
 {
+	USBD_STATUS status;
 	KIRQL irql = uw_lock();
 
 	x->active = true;
@@ -219,7 +220,8 @@ static void begin(struct uw_xfer *x)
 		break;
 	case UW_KIND_OPEN_STREAMS:
 	case UW_KIND_CLOSE_STREAMS:
-		uw_done(x, uw_streams_run(x));
+		status = planned_failure(x->dev);
+		uw_done(x, status == USBD_STATUS_SUCCESS ? uw_streams_run(x) : status);
 		break;
 	}
 }

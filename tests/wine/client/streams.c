@@ -177,6 +177,34 @@ static const char *waiting(struct link *l)
 	return NULL;
 }
 
+/* What comes for the plain endpoint while it gets streams, is too late for it. */
+static const char *too_late(struct link *l)
+{
+	struct request *alloc;
+	uint32_t i, status;
+
+	CHECK_IS(uwc_verb(l, UW_VERB_SET_CONFIGURATION, 2, 0), UW_ST_OK);
+	for (i = 0; i < 8; i++)
+		uwc_go(on_stream(l, i, BULK_IN, 0));
+	alloc = uwc_request(l, REQUESTS - 1);
+	alloc->io.verb = UW_VERB_ALLOC_STREAMS;
+	alloc->io.arg[0] = STREAMS;
+	alloc->io.arg[1] = 2;
+	alloc->io.endpoints = both;
+	uwc_go(alloc);
+	uwc_sleep(10);
+	for (i = 8; i < 16; i++)
+		uwc_go(on_stream(l, i, BULK_IN, 0));
+	CHECK(uwc_wait(alloc));
+	CHECK_IS(alloc->io.status, UW_ST_OK);
+	for (i = 0; i < 16; i++) {
+		CHECK(uwc_wait(&l->request[i]));
+		status = l->request[i].io.status;
+		CHECK(status == UW_ST_CANCELLED || (i >= 8 && status == UW_ST_NO_ENDPOINT));
+	}
+	return NULL;
+}
+
 /* Now the plug is pulled, or the host sleeps and wakes up: then the configuration is there again, without streams. */
 static const char *interrupted(struct link *l)
 {
@@ -235,6 +263,7 @@ const struct script uwc_streams[] = {
 	{ "streams-dropped", true, dropped },
 	{ "streams-halted", true, halted },
 	{ "streams-waiting", true, waiting },
+	{ "streams-too-late", true, too_late },
 	{ "streams-interrupted", true, interrupted },
 	{ "no-streams", true, no_streams },
 	{ "streams-fail", true, streams_come_and_go },
