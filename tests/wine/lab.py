@@ -27,7 +27,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "tools"))
 sys.path.append(os.path.dirname(os.path.abspath(__file__)))
 import patch_imports  # noqa: E402
-from loader import SERVER, WINE  # noqa: E402
+from loader import PROGRAM, SERVER, WINE  # noqa: E402
 
 GROUP = "UsbWarp"
 KERNEL = "ntoskrnl.exe=uwlabkrn.exe"
@@ -116,6 +116,33 @@ class Prefix:
                     pass
         return found
 
+    @staticmethod
+    def has_begun(pid):
+        """Wine's services may be starting one more process when the server ends, which then waits for a word of it for
+        ever. There is nothing of ours in it: until a program begins to run, its command line is the loader's."""
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                return file.read().split(b"\0")[0] != PROGRAM.encode()
+        except OSError:
+            return False
+
+    @staticmethod
+    def describe(pid):
+        """A process, and what each of its threads does: its state, and where in the kernel it waits."""
+        def read(path):
+            try:
+                with open(f"/proc/{pid}/{path}", "rb") as file:
+                    return file.read().replace(b"\0", b" ").decode("utf-8", "replace").strip()
+            except OSError:
+                return "?"
+
+        try:
+            threads = os.listdir(f"/proc/{pid}/task")
+        except OSError:
+            threads = []
+        states = [f"{read(f'task/{t}/stat').rpartition(')')[2][:2].strip()} {read(f'task/{t}/wchan')}" for t in threads]
+        return f"{pid} {read('cmdline')}: {', '.join(states)}"
+
     def write_coverage(self):
         """Makes drivers write what they have counted so far; what is unloaded has done so."""
         for name in COVERED:
@@ -135,13 +162,14 @@ class Prefix:
         deadline = time.monotonic() + 10
         while (left := self.processes()) and time.monotonic() < deadline:
             time.sleep(0.05)
+        survivors = [self.describe(pid) for pid in left if self.has_begun(pid)]
         for pid in left:
             os.kill(pid, signal.SIGKILL)
         complaints = self.complaints() if check else []
         if not self.keep:
             shutil.rmtree(self.root, ignore_errors=True)
-        if check and left:
-            raise Violation(f"{len(left)} processes survived the wineserver")
+        if check and survivors:
+            raise Violation(f"{len(survivors)} processes survived the wineserver:\n" + "\n".join(survivors))
         if complaints:
             raise Violation("\n".join(complaints))
 
