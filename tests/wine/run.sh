@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
 # Runs every test of the Windows host, or those whose names are given, and adds up: run.sh [NAME]...
-# All but the comparison with Microsoft's SDK, which make windows-wdk fetches and runs.
+# All but those that want Microsoft's SDK or PowerShell, which make windows-wdk fetches and runs.
 set -u
 
 here=$(CDPATH='' cd -- "$(dirname "$0")" && pwd)
@@ -15,7 +15,7 @@ wanted()
 {
 	name=$(basename "$1" .py)
 	shift
-	[ $# -gt 0 ] || { [ "$name" != test_sdk ]; return; }
+	[ $# -gt 0 ] || { [ "$name" != test_sdk ] && [ "$name" != test_powershell ]; return; }
 	for word; do
 		[ "$word" != "${name#test_}" ] || return 0
 	done
