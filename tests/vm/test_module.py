@@ -224,8 +224,7 @@ def device_is_unplugged():
         g.qmp("device_del", {"id": "link0"})
         g.wait_event("DEVICE_DELETED", device="link0", timeout=60)
 
-    if lab.KERNEL == "debian":  # the debug kernel has no driver for this kind of slot
-        unplug_while_reading(unplug)
+    unplug_while_reading(unplug)
 
 
 @case
