@@ -61,9 +61,9 @@ def programs_compile_with_microsofts_headers():
         wrong = []
         for source in sorted(sources):
             # What mingw lacks we declare ourselves; a second declaration beside Microsoft's is no mistake.
-            done = subprocess.run([*BASE, "-Wno-inconsistent-dllimport", *DEFINES, *microsoft, "-I", directory,
-                                   "-I", os.path.join(ROOT, "include"), "-I", os.path.join(ROOT, "core"),
-                                   "-I", os.path.join(ROOT, "host", "windows"), "-iquote", os.path.dirname(source),
+            folders = [directory, *(os.path.join(ROOT, *f) for f in (("include",), ("core",), ("host", "windows"), ("host", "common")))]
+            done = subprocess.run([*BASE, "-Wno-inconsistent-dllimport", *DEFINES, *microsoft, *("-I" + f for f in folders),
+                                   "-iquote", os.path.dirname(source),
                                    "-fsyntax-only", source], capture_output=True, text=True, check=False)
             if done.returncode:
                 wrong.append(done.stderr)
