@@ -69,6 +69,8 @@ class WineStack:
 
     def __exit__(self, kind, *rest):
         self.close(check=kind is None)
+        if kind and not issubclass(kind, StackError):  # which tells it itself
+            print("--- log\n" + self.log_at_end[-8000:])
 
     # Making it
 

@@ -167,7 +167,7 @@ static inline KIRQL uw_lock(void)
 static inline void uw_unlock(KIRQL irql) { KeReleaseSpinLock(&uw_bus.lock, irql); }
 
 /* main.c */
-uint64_t uw_now(void);           /* nanoseconds of the bus's clock since the driver was loaded */
+uint64_t uw_now(void);           /* nanoseconds of the bus's clock */
 NTSTATUS uw_slow(uint32_t times); /* STATUS_DEVICE_BUSY: there are devices, who would see time jump */
 KIRQL uw_irql(void);
 void *uw_alloc(size_t bytes);    /* zeroed, never paged */

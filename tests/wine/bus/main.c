@@ -5,6 +5,8 @@
 /* GUID_DEVINTERFACE_USB_HUB */
 static const GUID hub_class = { 0xf18a0e88, 0xc30c, 0x11d0, { 0x88, 0x15, 0x00, 0xa0, 0xc9, 0x06, 0xbe, 0xd8 } };
 
+#define START (3600000 * UW_MS) /* what the bus's clock says at first: frames of the past have numbers, too */
+
 struct uw_bus uw_bus;
 
 DRIVER_INITIALIZE DriverEntry;
@@ -273,6 +275,7 @@ NTSTATUS NTAPI DriverEntry(DRIVER_OBJECT *driver, UNICODE_STRING *path)
 	(void)path;
 	uw_bus.driver = driver;
 	uw_bus.mode = UWB_DPC;
+	uw_bus.clock_at = START;
 	uw_bus.clock_from = real_now();
 	uw_bus.slow = 1;
 	uw_bus.streams = UWB_STREAMS;

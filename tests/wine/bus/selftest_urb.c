@@ -353,6 +353,28 @@ static void finish(struct uw_test *t, struct uw_send *s, const char *name, USBD_
 	uw_free(s->urb);
 }
 
+#define TRIES 20u
+
+/* Unless the bus's own thread is in the device just then, which ends the request a moment later. */
+static void ends_inside(struct uw_test *t, const char *name, bool cancel)
+{
+	bool inside = false, ended = true;
+	struct uw_send s;
+	uint32_t i;
+
+	for (i = 0; i < TRIES && ended && !inside; i++) {
+		if (!uw_test_send(t, &s))
+			return;
+		if (cancel)
+			IoCancelIrp(s.irp);
+		inside = s.ended == 1;
+		ended = uw_test_await(&s, 5000);
+		uw_test_free(&s);
+		uw_free(s.urb);
+	}
+	uw_test_case(t, name, inside, i);
+}
+
 /* In the inline mode the answer comes inside the call; with a delay it does not. */
 static void modes(struct uw_test *t)
 {
@@ -361,18 +383,18 @@ static void modes(struct uw_test *t)
 	uw_test_bulk(t, 0, TO_HOST | SHORT, 64);
 	if (!uw_test_send(t, &s))
 		return;
-	if (uw_bus.mode == UWB_INLINE)
-		uw_test_case(t, "it ends inside the call", s.ended == 1, (uint32_t)s.ended);
 	if (uw_bus.mode == UWB_DELAY && uw_bus.delay)
 		uw_test_case(t, "it ends later", s.ended == 0, (uint32_t)s.ended);
 	finish(t, &s, "in this mode", USBD_STATUS_SUCCESS);
+	if (uw_bus.mode == UWB_INLINE)
+		ends_inside(t, "it ends inside the call", false);
 	set_nak(t, 1, 0);
 	if (!uw_test_send(t, &s))
 		return;
 	IoCancelIrp(s.irp);
-	if (uw_bus.mode == UWB_INLINE)
-		uw_test_case(t, "it ends inside the cancel", s.ended == 1, (uint32_t)s.ended);
 	finish(t, &s, "cancelled in this mode", USBD_STATUS_CANCELED);
+	if (uw_bus.mode == UWB_INLINE)
+		ends_inside(t, "it ends inside the cancel", true);
 	set_nak(t, 0, 0);
 }
 
