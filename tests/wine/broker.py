@@ -122,6 +122,26 @@ class Line:
             pass  # its end is seen by the loop
 
 
+def abandoned(s):
+    """Has nobody but Wine's server the other end of this connection any more?"""
+    try:
+        ends = [f"0100007F:{port:04X}" for port in (s.getpeername()[1], s.getsockname()[1])]
+    except OSError:
+        return False  # it has been reset, which is seen elsewhere
+    with open("/proc/net/tcp", encoding="ascii") as f:
+        inodes = [words[9] for words in map(str.split, f) if words[1:3] == ends]
+    holders = []
+    for entry in os.listdir("/proc"):
+        try:
+            files = os.listdir(f"/proc/{entry}/fd") if entry.isdigit() else []
+            if any(os.readlink(f"/proc/{entry}/fd/{f}") == f"socket:[{i}]" for f in files for i in inodes):
+                with open(f"/proc/{entry}/comm", encoding="ascii") as f:
+                    holders.append(f.read().strip())
+        except OSError:
+            pass  # it has just ended, or closed that
+    return bool(holders) and all(name.startswith("wineserver") for name in holders)
+
+
 class Broker:
     """One thread that waits for all of it; errors are kept in self.errors, which a test must find empty."""
 
@@ -178,6 +198,14 @@ class Broker:
         with mmap.mmap(machine.region, machine.size, prot=mmap.PROT_READ) as m:
             return bytes(m)
 
+    def state(self):
+        """For a person who wonders why a guest does not start."""
+        with self.changed:
+            return [f"broker: {m.name}: QEMU {'runs' if m.qemu else 'waits' if m.waiting else 'is not there'}, "
+                    f"{'' if m.introduced else 'not '}introduced, device {'' if m.visible else 'not '}visible, "
+                    f"doorbell {m.trigger}, {len(m.hosts)} device hosts" for m in self.machines.values()
+                    ] + [f"broker: {len(self.lines)} lines"] + [f"broker: {e}" for e in self.errors]
+
     def until(self, condition, what, timeout=20):
         end = time.monotonic() + timeout
         with self.changed:
@@ -213,7 +241,8 @@ class Broker:
 
     def loop(self):
         while True:
-            for fd, _ in self.epoll.poll():
+            self.drop_abandoned()
+            for fd, _ in self.epoll.poll(1.0):
                 if fd == self.wake:
                     return
                 with self.changed:
@@ -290,6 +319,14 @@ class Broker:
         while len(line.buffer) >= MESSAGE.size:
             message, line.buffer = line.buffer[:MESSAGE.size], line.buffer[MESSAGE.size:]
             self.take(line, *MESSAGE.unpack(message)[:4])
+
+    def drop_abandoned(self):
+        """Wine's server now and then keeps a socket of a process that was killed, and its end is never seen."""
+        with self.changed:
+            for machine in self.machines.values():
+                for line in machine.hosts[:] if machine.waiting else []:
+                    if abandoned(line.socket):
+                        self.lose_line(line)
 
     def lose_line(self, line):
         self.forget(line.socket)

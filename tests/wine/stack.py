@@ -68,9 +68,9 @@ class WineStack:
         return self
 
     def __exit__(self, kind, *rest):
-        self.close(check=kind is None)
         if kind and not issubclass(kind, StackError):  # which tells it itself
-            print("--- log\n" + self.log_at_end[-8000:])
+            print("\n".join(["--- log", self.log()[-8000:], *self.broker.state()]))
+        self.close(check=kind is None)
 
     # Making it
 
