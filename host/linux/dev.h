@@ -80,6 +80,9 @@ void uw_dev_cancel(struct uw_dev *dev, struct uw_transfer_io *io);
 void uw_dev_suspend_binding(struct uw_dev *dev);
 void uw_dev_resume_binding(struct uw_dev *dev);
 
+/* A device of either backend begins its life here; dev is zeroed, its device made. */
+void uw_dev_adopt(struct uw_devs *devs, struct uw_dev *dev, struct uw_device *device);
+UW_MUST_CHECK bool uw_dev_add_model(struct uw_devs *devs, const struct uw_model_config *config);
 /* Is there such a model, and does it heed these options? why: UW_WHY bytes. */
 UW_MUST_CHECK bool uw_dev_check_model(const struct uw_model_config *config, char *why);
 
