@@ -196,6 +196,8 @@ const char *uw_client_status(uint16_t status)
 		[UW_CTL_HUB] = "hub",
 		[UW_CTL_BUSY] = "busy",
 		[UW_CTL_FAILED] = "failed",
+		[UW_CTL_POLICY] = "policy",
+		[UW_CTL_IN_USE] = "in-use",
 	};
 
 	return status < UW_CTL_STATUS_COUNT ? words[status] : "unknown";

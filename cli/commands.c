@@ -11,12 +11,13 @@
 #include "suggest.h"
 #include "transport.h"
 
-enum { OPTION_HELP = 1, OPTION_VERSION, OPTION_JSON, OPTION_SOCKET, OPTION_VM, OPTION_ALL, OPTION_WATCH, OPTION_BUS_IDS };
+enum { OPTION_HELP = 1, OPTION_VERSION, OPTION_JSON, OPTION_SOCKET, OPTION_VM, OPTION_ALL, OPTION_WATCH, OPTION_BUS_IDS,
+	OPTION_FORCE, OPTION_BELOW };
 
 struct arguments {
 	const char *socket, *vm;
 	const char *word;      /* the one that is no option: a bus id or a command; NULL: none */
-	bool json, all, watch, bus_ids;
+	bool json, all, watch, bus_ids, force, below;
 };
 
 struct command {
@@ -30,7 +31,12 @@ struct command {
 
 static const struct uw_option options_plain[] = { COMMON, { 0 } };
 static const struct uw_option options_list[] = { COMMON, { "bus-ids", 0, false, OPTION_BUS_IDS }, { 0 } };
-static const struct uw_option options_bind[] = { COMMON, { "vm", 0, true, OPTION_VM }, { 0 } };
+static const struct uw_option options_bind[] = {
+	COMMON, { "vm", 0, true, OPTION_VM }, { "force", 0, false, OPTION_FORCE }, { "below", 0, false, OPTION_BELOW }, { 0 },
+};
+static const struct uw_option options_move[] = {
+	COMMON, { "vm", 0, true, OPTION_VM }, { "force", 0, false, OPTION_FORCE }, { 0 },
+};
 static const struct uw_option options_stats[] = {
 	COMMON, { "vm", 0, true, OPTION_VM }, { "all", 0, false, OPTION_ALL }, { "watch", 0, false, OPTION_WATCH }, { 0 },
 };
@@ -107,13 +113,56 @@ static int change(const struct arguments *a, uint16_t type, const void *body, ui
 	return r.code;
 }
 
-static int run_bind(const struct arguments *a)
+static int bind_one(const struct arguments *a, const char *bus_id, uint8_t flags)
 {
-	struct uw_ctl_bind bind = { 0 };
+	struct uw_ctl_bind bind = { .flags = (uint8_t)(flags | (a->force ? UW_CTL_BIND_FORCE : 0)) };
 
-	if (!put_name(bind.bus_id, a->word) || !put_name(bind.vm, a->vm))
+	if (!put_name(bind.bus_id, bus_id) || !put_name(bind.vm, a->vm))
 		return UW_EXIT_USAGE;
 	return change(a, UW_CTL_BIND, &bind, sizeof(bind));
+}
+
+static bool is_below(const char *bus_id, const char *hub)
+{
+	size_t bytes = strlen(hub);
+
+	return !strncmp(bus_id, hub, bytes) && bus_id[bytes] == '.';
+}
+
+/* Every device that is free below a hub, one after the other; what fails stops none of the others. */
+static int bind_below(const struct arguments *a)
+{
+	const struct uw_ctl_device *d;
+	uint32_t i, count = 0;
+	struct uw_reply r;
+	int code = UW_EXIT_OK, result;
+
+	uw_client_ask(a->socket, UW_CTL_LIST, NULL, 0, &r);
+	if (failed(&r, a))
+		return r.code;
+	for (i = 0; i < r.count; i++) {
+		d = &r.records[i].u.device;
+		if (r.records[i].type != UW_CTL_DEVICE || d->state != UW_CTL_FREE || !is_below((const char *)d->bus_id, a->word))
+			continue;
+		count++;
+		result = bind_one(a, (const char *)d->bus_id, 0);
+		code = result ? result : code;
+	}
+	uw_client_free(&r);
+	if (count)
+		return code;
+	fprintf(stderr, "usbwarp bind: there is no free device below %s; usbwarp list shows them all\n", a->word);
+	return UW_EXIT_REFUSED;
+}
+
+static int run_bind(const struct arguments *a)
+{
+	return a->below ? bind_below(a) : bind_one(a, a->word, 0);
+}
+
+static int run_move(const struct arguments *a)
+{
+	return bind_one(a, a->word, UW_CTL_BIND_MOVE);
 }
 
 static int run_unbind(const struct arguments *a)
@@ -202,10 +251,18 @@ static int run_help(const struct arguments *a);
 static const struct command commands[] = {
 	{ "list", "usbwarp list", "show devices and where they are bound",
 	  "  --bus-ids      print bus ids alone, one a line\n", options_list, false, false, run_list },
-	{ "bind", "usbwarp bind BUSID", "give a device to a VM",
-	  "  --vm NAME      to this VM; may be left out when there is only one\n", options_bind, true, true, run_bind },
-	{ "unbind", "usbwarp unbind BUSID", "take a device back from its VM", "", options_plain, true, true,
-	  run_unbind },
+	{ "bind", "usbwarp bind BUSID|VENDOR:PRODUCT", "give a device to a VM, and whatever comes in its place",
+	  "A bus id stands for a port: what is plugged in there later is bound as well.\n"
+	  "VENDOR:PRODUCT, in hexadecimal digits, * and ?, stands for every device of that\n"
+	  "id, now and later. Both last until unbind.\n\n"
+	  "  --vm NAME      to this VM; may be left out when there is only one\n"
+	  "  --below        BUSID is a hub: bind every free device below it\n"
+	  "  --force        even if the host itself uses the device\n", options_bind, true, true, run_bind },
+	{ "move", "usbwarp move BUSID|VENDOR:PRODUCT", "give a device that one VM has to another",
+	  "  --vm NAME      to this VM; may be left out when there is only one\n"
+	  "  --force        even if the host itself uses the device\n", options_move, true, true, run_move },
+	{ "unbind", "usbwarp unbind BUSID|VENDOR:PRODUCT", "take a device back from its VM, and forget it", "", options_plain,
+	  true, true, run_unbind },
 	{ "status", "usbwarp status", "show the daemon, its VMs and their ports", "", options_plain, false, false,
 	  run_status },
 	{ "stats", "usbwarp stats [BUSID]", "show counters and latencies",
@@ -306,6 +363,12 @@ static int take_option(const struct command *c, int option, const char *value, s
 		break;
 	case OPTION_WATCH:
 		a->watch = true;
+		break;
+	case OPTION_FORCE:
+		a->force = true;
+		break;
+	case OPTION_BELOW:
+		a->below = true;
 		break;
 	case OPTION_BUS_IDS:
 		a->bus_ids = true;

@@ -15,6 +15,7 @@ packages()
 		build  libusb-1.0-0-dev      the daemon's access to USB devices
 		build  libinih-dev           the configuration file
 		build  libsystemd-dev        readiness and watchdog messages, socket activation
+		build  libudev-dev           tells when USB devices come and go
 		build  linux-headers-amd64   the guest module
 		build  kmod                  depmod and modprobe
 		vm     qemu-system-x86       the guest

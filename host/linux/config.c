@@ -9,9 +9,12 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "binding.h"
 #include "dev.h"
 #include "host.h"
 #include "log.h"
+#include "policy.h"
+#include "field.h"
 
 /* ---- values ---- */
 
@@ -264,7 +267,7 @@ static bool set_model(struct uw_config *c, char *value, char *why)
 	return uw_dev_check_model(m, why);
 }
 
-/* BUSID[@VM] */
+/* BUSID[@VM] or VENDOR:PRODUCT[@VM] */
 static bool set_bind(struct uw_config *c, char *value, char *why)
 {
 	struct uw_bind_config *b = &c->bind[c->binds];
@@ -277,10 +280,40 @@ static bool set_bind(struct uw_config *c, char *value, char *why)
 	memset(b, 0, sizeof(*b));
 	if (vm)
 		*vm++ = 0;
-	if (!put_name(b->bus_id, value, why) || (vm && !put_name(b->vm, vm, why)))
+	if (!uw_binding_is_match(value)) {
+		snprintf(why, UW_WHY, "\"%.60s\" is neither a bus id nor VENDOR:PRODUCT in hexadecimal digits, * and ?", value);
+		return false;
+	}
+	UW_TEXT_PUT(b->match, value);
+	if (vm && !put_name(b->vm, vm, why))
 		return false;
 	c->binds++;
 	return true;
+}
+
+static bool set_rule(struct uw_config *c, char *value, bool allow, char *why)
+{
+	struct uw_policy_rule *rule = &c->rule[c->rules];
+
+	if (c->rules == UW_RULES_MAX) {
+		snprintf(why, UW_WHY, "more than %u rules", UW_RULES_MAX);
+		return false;
+	}
+	if (!uw_policy_parse(rule, value, why))
+		return false;
+	rule->allow = allow;
+	c->rules++;
+	return true;
+}
+
+static bool set_allow(struct uw_config *c, char *value, char *why)
+{
+	return set_rule(c, value, true, why);
+}
+
+static bool set_deny(struct uw_config *c, char *value, char *why)
+{
+	return set_rule(c, value, false, why);
 }
 
 /* ---- the table of keys ---- */
@@ -299,7 +332,10 @@ struct key {
 static const struct key keys[] = {
 	MANY("vm", "NAME[:KEY=VALUE,...]", "serve a VM; keys: socket, group, size, file", set_vm),
 	MANY("model", "KIND[:KEY=VALUE,...]", "add a model device", set_model),
-	MANY("bind", "BUSID[@VM]", "bind a device at the start", set_bind),
+	MANY("bind", "BUSID|VID:PID[@VM]", "bind a device whenever it is there; VID and PID may have * and ?", set_bind),
+	MANY("allow", "id=VID:PID,class=CC,port=BUSID|all", "devices that may be bound: the first of all", set_allow),
+	MANY("deny", "id=VID:PID,class=CC,port=BUSID|all", "these rules that fits a device decides", set_deny),
+	PLAIN("bindings", FIELD_TEXT, "PATH", "remember bindings in this file", bindings, 0, 0),
 	PLAIN("control", FIELD_TEXT, "PATH", "socket for usbwarp(1)", control, 0, 0),
 	PLAIN("usb", FIELD_BOOL, "yes|no", "serve real devices", usb, 0, 0),
 	PLAIN("user", FIELD_TEXT, "NAME", "user of the worker, when started by root", user, 0, 0),
@@ -455,6 +491,7 @@ void uw_config_fini(struct uw_config *config)
 	uint32_t i;
 
 	free(config->control);
+	free(config->bindings);
 	free(config->user);
 	free(config->group);
 	for (i = 0; i < config->vms; i++) {
@@ -522,6 +559,7 @@ static bool apart(const struct uw_vm_config *a, const struct uw_vm_config *b)
 
 bool uw_config_complete(struct uw_config *config)
 {
+	const char *state = getenv("STATE_DIRECTORY"); /* systemd.exec(5) */
 	bool good = true;
 	char why[UW_WHY];
 	uint32_t i, j;
@@ -530,6 +568,8 @@ bool uw_config_complete(struct uw_config *config)
 		return false;
 	if (!config->control)
 		config->control = in_directory(config, "control");
+	if (!config->bindings && state && asprintf(&config->bindings, "%s/bindings", state) < 0)
+		return false;
 	for (i = 0; i < config->vms; i++)
 		good &= complete_vm(config, &config->vm[i]);
 	for (i = 0; i < config->vms; i++)

@@ -9,6 +9,7 @@
 #define UW_VMS_MAX 16u
 #define UW_MODELS_MAX 64u
 #define UW_BINDS_MAX 256u
+#define UW_RULES_MAX 64u
 #define UW_WHY 256             /* bytes of an error text */
 
 struct uw_vm_config {
@@ -33,12 +34,21 @@ struct uw_model_config {
 };
 
 struct uw_bind_config {
-	char bus_id[UW_CTL_NAME];
+	char match[UW_CTL_NAME]; /* a bus id or a hardware id: binding.h */
 	char vm[UW_CTL_NAME];  /* empty: the only one */
+};
+
+/* What must fit is set; all of it must. */
+struct uw_policy_rule {
+	char text[UW_CTL_DESCRIPTION]; /* as it was written */
+	char id[UW_CTL_NAME], port[UW_CTL_NAME]; /* patterns; empty: any */
+	int class_code;        /* of the device or an interface; -1: any */
+	bool allow;
 };
 
 struct uw_config {
 	char *control;
+	char *bindings;        /* the file in which they are remembered; NULL: none */
 	char *user;            /* of the worker, when the daemon is started by root */
 	char *group;           /* that may use the control socket */
 	bool usb;              /* serve real devices */
@@ -49,10 +59,11 @@ struct uw_config {
 	uint64_t breaker_cooldown; /* milliseconds */
 	uint64_t rate, burst;
 	uint64_t orphan;       /* milliseconds */
-	uint32_t vms, models, binds;
+	uint32_t vms, models, binds, rules;
 	struct uw_vm_config vm[UW_VMS_MAX];
 	struct uw_model_config model[UW_MODELS_MAX];
 	struct uw_bind_config bind[UW_BINDS_MAX];
+	struct uw_policy_rule rule[UW_RULES_MAX];
 };
 
 void uw_config_init(struct uw_config *config);

@@ -83,12 +83,18 @@ static void do_bind(struct uw_client *c)
 	struct uw_outcome outcome;
 
 	if (!uw_talk_is_name(bind->bus_id, false) || !uw_talk_is_name(bind->vm, true) ||
-	    !uw_talk_is_zero(bind->reserved, sizeof(bind->reserved))) {
+	    (bind->flags & ~UW_CTL_BIND_FLAGS) || !uw_talk_is_zero(bind->reserved, sizeof(bind->reserved))) {
 		uw_talk_malformed(&c->talk);
 		return;
 	}
+	if (!uw_binding_is_match((const char *)bind->bus_id)) {
+		uw_talk_end(&c->talk, UW_CTL_NO_DEVICE,
+			    "that is neither a bus id nor VENDOR:PRODUCT in hexadecimal digits, * and ?; usbwarp list shows both");
+		return;
+	}
 	c->talk.waiting = true;
-	uw_devs_bind(&c->server->worker->devs, (const char *)bind->bus_id, (const char *)bind->vm, c, c->talk.id, &outcome);
+	uw_devs_bind(&c->server->worker->devs, (const char *)bind->bus_id, (const char *)bind->vm, bind->flags, c,
+		     c->talk.id, &outcome);
 	if (outcome.status == UW_PENDING)
 		return;
 	c->talk.waiting = false;

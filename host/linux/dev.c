@@ -11,7 +11,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "inuse.h"
 #include "log.h"
+#include "policy.h"
+#include "sysfs.h"
 #include "field.h"
 
 static void say(struct uw_outcome *outcome, uint16_t status, const char *format, ...)
@@ -93,7 +96,7 @@ void uw_dev_adopt(struct uw_devs *devs, struct uw_dev *dev, struct uw_device *de
 
 /* ---- finding ---- */
 
-static struct uw_dev *find(const struct uw_devs *devs, const char *bus_id)
+struct uw_dev *uw_dev_find(const struct uw_devs *devs, const char *bus_id)
 {
 	struct uw_list *node;
 	struct uw_dev *dev;
@@ -154,7 +157,8 @@ static void let_go(struct uw_dev *dev)
 	link->dirty = true;
 	dev->link = NULL;
 	dev->port = 0;
-	dev->gone = false;
+	dev->gone = dev->leaving = false;
+	dev->match[0] = 0;
 	dev->timer = UW_NEVER;
 	dev->state = UW_CTL_FREE;
 	free_real(dev);
@@ -167,9 +171,23 @@ static void tell_asker(struct uw_dev *dev, const struct uw_outcome *outcome)
 	if (dev->asker)
 		devs->answer(dev->asker, dev->asker_id, outcome);
 	dev->asker = NULL;
-	if (dev->restored && !--devs->restoring)
-		devs->changed(devs);
-	dev->restored = false;
+}
+
+/* What was bound by hand is remembered from now on; of what was bound by its bus id, also the port. */
+static void remember(struct uw_dev *dev)
+{
+	struct uw_devs *devs = dev->all;
+	const char *vm = uw_link_name(dev->link);
+	struct uw_binding *b = dev->by_hand ? uw_bindings_put(&devs->bindings, dev->match, vm, dev->flags) :
+			       uw_bindings_find(&devs->bindings, dev->match);
+
+	if (!b && dev->by_hand)
+		uw_log(UW_LOG_WARNING, "%s will not be remembered: there are %u bindings already", dev->match,
+		       UW_BINDINGS_MAX);
+	if (!b || uw_binding_is_pattern(b->match) || (!dev->by_hand && b->port == dev->port))
+		return;
+	b->port = dev->port;
+	devs->changed(devs);
 }
 
 static uint8_t choose_port(const struct uw_dev *dev)
@@ -219,13 +237,15 @@ static void finish_open(struct uw_dev *dev)
 		attach(dev, &outcome);
 	}
 	uw_log(outcome.status ? UW_LOG_WARNING : UW_LOG_INFO, "%s", outcome.text);
-	if (!outcome.status && !dev->restored)
-		devs->changed(devs);
+	if (!outcome.status && !dev->leaving)
+		remember(dev);
 	tell_asker(dev, &outcome);
-	if (!outcome.status)
-		return;
-	let_go(dev); /* a real one is no more */
-	devs->changed(devs);
+	if (outcome.status && !dev->by_hand && !dev->gone)
+		uw_follow_failed(devs, dev->device->bus_id, dev->number);
+	if (outcome.status || dev->leaving) {
+		let_go(dev); /* a real one is no more */
+		devs->follow.look = true;
+	}
 }
 
 static void run_open(struct uw_job *job)
@@ -243,6 +263,10 @@ static void on_opened(struct uw_job *job)
 /* A real device takes its time over a reset, so it is opened on its thread; a model opens at once. */
 static void start_open(struct uw_dev *dev)
 {
+	struct uw_sysfs_device now;
+
+	if (dev->real && uw_sysfs_read(dev->device->bus_id, &now))
+		dev->number = now.number;
 	dev->state = UW_CTL_OPENING;
 	dev->opening.run = run_open;
 	dev->opening.done = on_opened;
@@ -290,13 +314,31 @@ static bool may_bind(const struct uw_dev *dev, const struct uw_link *link, struc
 	return false;
 }
 
-/* The device, now bound to the link but not open; NULL: the outcome says why. */
-static struct uw_dev *bind_device(struct uw_devs *devs, const char *bus_id, const char *vm, struct uw_outcome *outcome)
+/* May a real device be taken at all? */
+static bool permitted(const struct uw_devs *devs, const char *bus_id, uint32_t flags, struct uw_outcome *outcome)
 {
-	struct uw_link *link = find_link(devs, vm, outcome);
-	struct uw_dev *dev = link ? find(devs, bus_id) : NULL;
+	struct uw_sysfs_device d;
+	char why[UW_WHY];
 
-	if (link && !dev)
+	if (!devs->usb.context || !uw_sysfs_read(bus_id, &d) || d.hub)
+		return true; /* to be refused for that */
+	if (!uw_policy_allows(devs->config, &d, why)) {
+		say(outcome, UW_CTL_POLICY, "%s may not be bound; %s", bus_id, why);
+		return false;
+	}
+	if ((flags & UW_BINDING_FORCED) || !uw_in_use(bus_id, why, sizeof(why)))
+		return true;
+	say(outcome, UW_CTL_IN_USE, "%s is in use: %s; with --force it would be bound all the same", bus_id, why);
+	return false;
+}
+
+/* The device, bound to the link and on its way to be open; NULL: the outcome says why. */
+static struct uw_dev *bind_device(struct uw_devs *devs, const char *bus_id, struct uw_link *link, uint32_t flags,
+				  struct uw_outcome *outcome)
+{
+	struct uw_dev *dev = uw_dev_find(devs, bus_id);
+
+	if (!dev && permitted(devs, bus_id, flags, outcome))
 		dev = add_real(devs, bus_id, outcome);
 	if (!dev)
 		return NULL;
@@ -306,40 +348,172 @@ static struct uw_dev *bind_device(struct uw_devs *devs, const char *bus_id, cons
 		return NULL;
 	}
 	dev->link = link;
+	dev->flags = flags;
 	return dev;
 }
 
-void uw_devs_bind(struct uw_devs *devs, const char *bus_id, const char *vm, struct uw_client *asker, uint32_t id,
-		  struct uw_outcome *outcome)
+bool uw_dev_follow(struct uw_devs *devs, const char *bus_id, const struct uw_binding *binding, struct uw_outcome *outcome)
 {
+	struct uw_link *link = find_link(devs, binding->vm, outcome);
 	struct uw_dev *dev;
 
-	say(outcome, UW_CTL_NO_DEVICE, "there is no device %s; usbwarp list shows those there are", bus_id);
-	dev = bind_device(devs, bus_id, vm, outcome);
+	if (!link)
+		return false;
+	say(outcome, UW_CTL_NO_DEVICE, "it has gone again");
+	dev = bind_device(devs, bus_id, link, binding->flags, outcome);
+	if (!dev)
+		return false;
+	UW_TEXT_PUT(dev->match, binding->match);
+	dev->want = (uint8_t)binding->port;
+	dev->by_hand = false;
+	start_open(dev);
+	return true;
+}
+
+/* A hardware id: whatever fits is bound as it comes, from those that are there now on. */
+static void bind_pattern(struct uw_devs *devs, const char *pattern, struct uw_link *link, uint32_t flags,
+			 struct uw_outcome *outcome)
+{
+	struct uw_binding *b = uw_bindings_find(&devs->bindings, pattern);
+
+	if (b && !strcmp(b->vm, uw_link_name(link)))
+		say(outcome, UW_CTL_BOUND, "%s is bound to VM %s already", pattern, b->vm);
+	else if (b && !(flags & UW_CTL_BIND_MOVE))
+		say(outcome, UW_CTL_BOUND, "%s is bound to VM %s; usbwarp move gives it to another", pattern, b->vm);
+	else if (!uw_bindings_put(&devs->bindings, pattern, uw_link_name(link),
+				  flags & UW_CTL_BIND_FORCE ? UW_BINDING_FORCED : 0))
+		say(outcome, UW_CTL_FAILED, "there are %u bindings already; unbind one", UW_BINDINGS_MAX);
+	else
+		say(outcome, UW_CTL_OK, "devices %s go to VM %s, those that are there and those to come", pattern,
+		    uw_link_name(link));
+	if (outcome->status)
+		return;
+	uw_log(UW_LOG_INFO, "%s", outcome->text);
+	devs->changed(devs);
+	devs->follow.look = true;
+}
+
+/* False: it cannot be taken from where it is; the outcome says why. Else it is free, or there is none. */
+static bool take_away(struct uw_devs *devs, const char *bus_id, const struct uw_link *to, struct uw_outcome *outcome)
+{
+	struct uw_dev *dev = uw_dev_find(devs, bus_id);
+
+	if (!dev || !dev->link)
+		return true;
+	if (dev->state == UW_CTL_OPENING) {
+		say(outcome, UW_CTL_BUSY, "%s is just being opened; try again", bus_id);
+	} else if (dev->link == to) {
+		say(outcome, UW_CTL_BOUND, "%s is bound to VM %s already", bus_id, uw_link_name(to));
+	} else if (!uw_host_port_for(&to->host, dev->device->speed)) {
+		say(outcome, UW_CTL_NO_PORT, "VM %s has no free port for a device of this speed; unbind another",
+		    uw_link_name(to));
+	} else {
+		uw_log(UW_LOG_INFO, "%s leaves VM %s", bus_id, uw_link_name(dev->link));
+		let_go(dev);
+		return true;
+	}
+	return false;
+}
+
+void uw_devs_bind(struct uw_devs *devs, const char *match, const char *vm, uint32_t flags, struct uw_client *asker,
+		  uint32_t id, struct uw_outcome *outcome)
+{
+	struct uw_link *link = find_link(devs, vm, outcome);
+	struct uw_dev *dev;
+
+	if (!link)
+		return;
+	if (uw_binding_is_pattern(match)) {
+		bind_pattern(devs, match, link, flags, outcome);
+		return;
+	}
+	if ((flags & UW_CTL_BIND_MOVE) && !take_away(devs, match, link, outcome))
+		return;
+	say(outcome, UW_CTL_NO_DEVICE, "there is no device %s; usbwarp list shows those there are", match);
+	dev = bind_device(devs, match, link, flags & UW_CTL_BIND_FORCE ? UW_BINDING_FORCED : 0, outcome);
+	devs->follow.look = true; /* what was taken away and not bound goes back */
 	if (!dev)
 		return;
 	outcome->status = UW_PENDING;
+	UW_TEXT_PUT(dev->match, match);
+	uw_follow_forgive(devs, match);
+	dev->by_hand = true;
 	dev->want = 0;
 	dev->asker = asker;
 	dev->asker_id = id;
 	start_open(dev);
 }
 
-void uw_devs_unbind(struct uw_devs *devs, const char *bus_id, struct uw_outcome *outcome)
+/* Every device that is bound under this hardware id. */
+static uint32_t let_go_of(struct uw_devs *devs, const char *pattern)
 {
-	struct uw_dev *dev = find(devs, bus_id);
+	struct uw_list *node = devs->devs.next, *next;
+	struct uw_dev *dev;
+	uint32_t count = 0;
 
-	if (!dev || !dev->link) {
-		say(outcome, UW_CTL_NOT_BOUND, "%s is not bound", bus_id);
-		return;
+	for (; node != &devs->devs; node = next) {
+		next = node->next;
+		dev = UW_CONTAINER(node, struct uw_dev, node);
+		if (!dev->link || strcasecmp(dev->match, pattern))
+			continue;
+		count++;
+		dev->leaving = dev->state == UW_CTL_OPENING;
+		if (dev->leaving)
+			continue;
+		let_go(dev);
+		next = devs->devs.next; /* closing one may end the opening, and so the life, of another */
 	}
-	if (dev->state == UW_CTL_OPENING) {
-		say(outcome, UW_CTL_BUSY, "%s is just being opened; try again", bus_id);
-		return;
+	return count;
+}
+
+/* A binding without a device now, or of many. */
+static void unbind_binding(struct uw_devs *devs, struct uw_binding *b, struct uw_outcome *outcome)
+{
+	uint32_t count;
+
+	say(outcome, UW_CTL_OK, "%s is no longer waited for", b->match);
+	if (uw_binding_is_pattern(b->match)) {
+		count = let_go_of(devs, b->match);
+		say(outcome, UW_CTL_OK, "%s is no longer waited for; %u devices have left VM %s", b->match, count, b->vm);
 	}
+	uw_bindings_remove(&devs->bindings, b);
+}
+
+/* Under a hardware id the device would come back at once, so it is left alone until it is plugged in anew. */
+static void unbind_device(struct uw_devs *devs, struct uw_dev *dev, struct uw_binding *b, struct uw_outcome *outcome)
+{
+	const char *bus_id = dev->device->bus_id;
+
 	say(outcome, UW_CTL_OK, "%s has left VM %s", bus_id, uw_link_name(dev->link));
-	uw_log(UW_LOG_INFO, "%s", outcome->text);
+	if (b)
+		uw_bindings_remove(&devs->bindings, b);
+	b = uw_bindings_for(&devs->bindings, bus_id, dev->device->vendor, dev->device->product);
+	if (b) {
+		say(outcome, UW_CTL_OK, "%s has left VM %s; it will be bound under %s again when it is plugged in anew",
+		    bus_id, uw_link_name(dev->link), b->match);
+		uw_follow_leave(devs, bus_id, dev->number);
+	}
 	let_go(dev);
+}
+
+void uw_devs_unbind(struct uw_devs *devs, const char *match, struct uw_outcome *outcome)
+{
+	struct uw_binding *b = uw_bindings_find(&devs->bindings, match);
+	struct uw_dev *dev = uw_dev_find(devs, match);
+
+	if (dev && dev->state == UW_CTL_OPENING) {
+		say(outcome, UW_CTL_BUSY, "%s is just being opened; try again", match);
+		return;
+	}
+	if (dev && dev->link) {
+		unbind_device(devs, dev, b, outcome);
+	} else if (b) {
+		unbind_binding(devs, b, outcome);
+	} else {
+		say(outcome, UW_CTL_NOT_BOUND, "%s is not bound", match);
+		return;
+	}
+	uw_log(UW_LOG_INFO, "%s", outcome->text);
 	devs->changed(devs);
 }
 
@@ -350,61 +524,6 @@ void uw_devs_forget(struct uw_devs *devs, const struct uw_client *client)
 	for (node = devs->devs.next; node != &devs->devs; node = node->next)
 		if (UW_CONTAINER(node, struct uw_dev, node)->asker == client)
 			UW_CONTAINER(node, struct uw_dev, node)->asker = NULL;
-}
-
-/* ---- bindings over restarts ---- */
-
-static bool terminated(const char *name)
-{
-	return *name && memchr(name, 0, UW_CTL_NAME);
-}
-
-static void restore(struct uw_devs *devs, const struct uw_binding *b)
-{
-	struct uw_outcome outcome;
-	struct uw_dev *dev;
-
-	if (!terminated(b->bus_id) || !memchr(b->vm, 0, UW_CTL_NAME))
-		return;
-	say(&outcome, UW_CTL_NO_DEVICE, "there is no device %s", b->bus_id);
-	dev = bind_device(devs, b->bus_id, b->vm, &outcome);
-	if (!dev) {
-		uw_log(UW_LOG_WARNING, "%s is not bound: %s", b->bus_id, outcome.text);
-		return;
-	}
-	dev->want = b->port <= UW_PORTS_MAX ? (uint8_t)b->port : 0;
-	dev->restored = true;
-	devs->restoring++;
-	start_open(dev);
-}
-
-/* The table is told anew only when all have been tried: a crash in between must not lose the rest. */
-void uw_devs_restore(struct uw_devs *devs, const struct uw_binding *bindings, uint32_t count)
-{
-	uint32_t i;
-
-	devs->restoring++;
-	for (i = 0; i < count; i++)
-		restore(devs, &bindings[i]);
-	if (!--devs->restoring)
-		devs->changed(devs);
-}
-
-uint32_t uw_devs_bindings(const struct uw_devs *devs, struct uw_binding *bindings, uint32_t max)
-{
-	struct uw_list *node;
-	struct uw_dev *dev;
-	uint32_t count = 0;
-
-	for (node = devs->devs.next; node != &devs->devs && count < max; node = node->next) {
-		dev = UW_CONTAINER(node, struct uw_dev, node);
-		if (!dev->port)
-			continue;
-		UW_TEXT_PUT(bindings[count].bus_id, dev->device->bus_id);
-		UW_TEXT_PUT(bindings[count].vm, uw_link_name(dev->link));
-		bindings[count++].port = dev->port;
-	}
-	return count;
 }
 
 /* ---- the actions of a link ---- */
@@ -472,7 +591,7 @@ static void drop_gone(struct uw_devs *devs)
 	while ((dev = find_gone(devs)) != NULL) {
 		uw_log(UW_LOG_INFO, "%s was unplugged", dev->device->bus_id);
 		let_go(dev);
-		devs->changed(devs);
+		devs->follow.look = true;
 	}
 }
 
@@ -495,11 +614,14 @@ static void call_timers(struct uw_devs *devs)
 
 uint64_t uw_devs_run(struct uw_devs *devs)
 {
+	uw_follow_run(devs);
 	if (devs->attention)
 		drop_gone(devs);
 	if (devs->next_timer <= devs->loop->now)
 		call_timers(devs);
-	return devs->next_timer;
+	if (devs->follow.look || devs->attention)
+		return devs->loop->now;
+	return devs->next_timer < devs->follow.next ? devs->next_timer : devs->follow.next;
 }
 
 static void describe(const struct uw_dev *dev, struct uw_ctl_device *record)
@@ -521,40 +643,93 @@ static void describe(const struct uw_dev *dev, struct uw_ctl_device *record)
 	record->state = dev->state;
 }
 
-struct unbound {
+/* A listing, and which bindings have a device to stand beside. */
+struct listing {
 	struct uw_devs *devs;
 	void (*each)(void *ctx, const struct uw_ctl_device *device);
 	void *ctx;
+	bool shown[UW_BINDINGS_MAX];
 };
 
-static void if_unbound(void *ctx, const struct uw_ctl_device *device)
+/* One that is free, though a binding of its own waits for it, says so. */
+static void list_record(struct listing *l, struct uw_ctl_device *record)
 {
-	struct unbound *u = ctx;
+	struct uw_binding *b = uw_bindings_find(&l->devs->bindings, (const char *)record->bus_id);
 
-	if (!find(u->devs, (const char *)device->bus_id))
-		u->each(u->ctx, device);
+	if (b)
+		l->shown[b - l->devs->bindings.entry] = true;
+	if (b && record->state == UW_CTL_FREE) {
+		record->state = UW_CTL_AWAITED;
+		UW_TEXT_PUT(record->vm, b->vm);
+	}
+	l->each(l->ctx, record);
+}
+
+static void list_unbound(void *ctx, const struct uw_ctl_device *device)
+{
+	struct listing *l = ctx;
+	struct uw_ctl_device record = *device;
+
+	if (!uw_dev_find(l->devs, (const char *)device->bus_id))
+		list_record(l, &record);
+}
+
+static void list_binding(const struct listing *l, const struct uw_binding *b)
+{
+	struct uw_ctl_device record = { .state = UW_CTL_AWAITED };
+
+	UW_TEXT_PUT(record.bus_id, b->match);
+	UW_TEXT_PUT(record.vm, b->vm);
+	UW_TEXT_PUT(record.description, uw_binding_is_pattern(b->match) ? "every device of this id" : "not plugged in");
+	l->each(l->ctx, &record);
 }
 
 void uw_devs_each(struct uw_devs *devs, void (*each)(void *ctx, const struct uw_ctl_device *device), void *ctx)
 {
-	struct unbound unbound = { devs, each, ctx };
+	struct listing listing = { .devs = devs, .each = each, .ctx = ctx };
 	struct uw_ctl_device record;
 	struct uw_list *node;
+	uint32_t i;
 
 	for (node = devs->devs.next; node != &devs->devs; node = node->next) {
 		describe(UW_CONTAINER(node, struct uw_dev, node), &record);
-		each(ctx, &record);
+		list_record(&listing, &record);
 	}
-	uw_usb_each(&devs->usb, if_unbound, &unbound);
+	uw_usb_each(&devs->usb, &devs->follow.names, list_unbound, &listing);
+	for (i = 0; i < devs->bindings.count; i++)
+		if (!listing.shown[i])
+			list_binding(&listing, &devs->bindings.entry[i]);
 }
 
 /* ---- the whole ---- */
+
+/* A binding without a VM's name is for the only one; a VM that is not configured now may be again. */
+static void settle_vms(struct uw_devs *devs)
+{
+	struct uw_outcome outcome;
+	struct uw_binding *b;
+	struct uw_link *link;
+	uint32_t i;
+
+	for (i = devs->bindings.count; i--;) {
+		b = &devs->bindings.entry[i];
+		link = find_link(devs, b->vm, &outcome);
+		if (link)
+			UW_TEXT_PUT(b->vm, uw_link_name(link));
+		else
+			uw_log(UW_LOG_WARNING, "%s is not bound: %s", b->match, outcome.text);
+		if (!*b->vm)
+			uw_bindings_remove(&devs->bindings, b);
+	}
+}
 
 bool uw_devs_open(struct uw_devs *devs, struct uw_loop *loop, const struct uw_start *start)
 {
 	uint32_t i;
 
 	devs->loop = loop;
+	devs->config = start->config;
+	devs->bindings = *start->bindings;
 	devs->next_timer = UW_NEVER;
 	uw_list_init(&devs->devs);
 	if (uw_returns_open(&devs->returns, loop))
@@ -563,6 +738,8 @@ bool uw_devs_open(struct uw_devs *devs, struct uw_loop *loop, const struct uw_st
 	for (i = 0; i < start->config->models; i++)
 		if (!uw_dev_add_model(devs, &start->config->model[i]))
 			return false;
+	uw_follow_open(devs);
+	settle_vms(devs);
 	return true;
 }
 
@@ -581,6 +758,7 @@ void uw_devs_close(struct uw_devs *devs)
 	struct uw_list *node;
 	struct uw_dev *dev;
 
+	uw_follow_close(devs);
 	while (any_opening(devs))
 		uw_returns_wait(&devs->returns);
 	while ((node = uw_list_pop(&devs->devs)) != NULL) {

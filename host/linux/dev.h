@@ -4,7 +4,9 @@
 #define UW_DEV_H
 
 #include "backend.h"
+#include "binding.h"
 #include "config.h"
+#include "follow.h"
 #include "link.h"
 #include "start.h"
 #include "thread.h"
@@ -31,7 +33,11 @@ struct uw_dev {
 	uint8_t want;          /* to attach to; 0: any */
 	bool real;             /* a real device: has a thread, and exists here only while bound */
 	bool gone;             /* unplugged; to be let go in the next turn */
-	bool restored;         /* being bound again after a restart */
+	bool by_hand;          /* bound by a command, not because a binding says so */
+	bool leaving;          /* unbound while it was being opened */
+	char match[UW_CTL_NAME]; /* of the binding that it is bound under */
+	uint32_t flags;        /* UW_BINDING_* */
+	uint32_t number;       /* real: of the device node it is opened by */
 	uint64_t timer;        /* when the device asked to be called */
 	struct uw_thread thread;
 	struct uw_job opening;
@@ -44,6 +50,9 @@ struct uw_dev {
 
 struct uw_devs {
 	struct uw_loop *loop;
+	const struct uw_config *config;
+	struct uw_bindings bindings;
+	struct uw_follow follow;
 	struct uw_link *links;
 	uint32_t links_count;
 	struct uw_list devs;   /* models, and real devices that are bound */
@@ -51,25 +60,21 @@ struct uw_devs {
 	struct uw_returns returns;
 	uint64_t next_timer;
 	bool attention;        /* a device is gone */
-	uint32_t restoring;    /* bindings of the former worker that are still being made */
 	void (*answer)(struct uw_client *client, uint32_t id, const struct uw_outcome *outcome);
 	void (*changed)(struct uw_devs *devs); /* the bindings are other ones now */
 };
 
-/* links, answer and changed have been set. */
+/* links, answer and changed have been set. The bindings are those of start; they are made in the first run. */
 UW_MUST_CHECK bool uw_devs_open(struct uw_devs *devs, struct uw_loop *loop, const struct uw_start *start);
 void uw_devs_close(struct uw_devs *devs);
-/* Makes the former worker's bindings again. */
-void uw_devs_restore(struct uw_devs *devs, const struct uw_binding *bindings, uint32_t count);
-/* The bindings of now; how many. */
-uint32_t uw_devs_bindings(const struct uw_devs *devs, struct uw_binding *bindings, uint32_t max);
-/* Calls timers, lets unplugged devices go. When to be called again. */
+/* Calls timers, lets unplugged devices go, binds those that have come. When to be called again. */
 uint64_t uw_devs_run(struct uw_devs *devs);
 
 void uw_devs_each(struct uw_devs *devs, void (*each)(void *ctx, const struct uw_ctl_device *device), void *ctx);
-void uw_devs_bind(struct uw_devs *devs, const char *bus_id, const char *vm, struct uw_client *asker, uint32_t id,
-		  struct uw_outcome *outcome);
-void uw_devs_unbind(struct uw_devs *devs, const char *bus_id, struct uw_outcome *outcome);
+/* match: a bus id or a hardware id; flags: UW_CTL_BIND_*. */
+void uw_devs_bind(struct uw_devs *devs, const char *match, const char *vm, uint32_t flags, struct uw_client *asker,
+		  uint32_t id, struct uw_outcome *outcome);
+void uw_devs_unbind(struct uw_devs *devs, const char *match, struct uw_outcome *outcome);
 /* The client is no more; nobody is to be answered. */
 void uw_devs_forget(struct uw_devs *devs, const struct uw_client *client);
 
@@ -79,6 +84,12 @@ void uw_dev_cancel(struct uw_dev *dev, struct uw_transfer_io *io);
 /* Closes the device, but keeps it bound. */
 void uw_dev_suspend_binding(struct uw_dev *dev);
 void uw_dev_resume_binding(struct uw_dev *dev);
+
+/* For follow.c. */
+struct uw_dev *uw_dev_find(const struct uw_devs *devs, const char *bus_id);
+/* Begins to bind a device that is there, under that binding. False: the outcome says why not. */
+UW_MUST_CHECK bool uw_dev_follow(struct uw_devs *devs, const char *bus_id, const struct uw_binding *binding,
+				 struct uw_outcome *outcome);
 
 /* A device of either backend begins its life here; dev is zeroed, its device made. */
 void uw_dev_adopt(struct uw_devs *devs, struct uw_dev *dev, struct uw_device *device);

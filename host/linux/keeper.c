@@ -51,7 +51,7 @@ struct keeper {
 	uint64_t kill_at;      /* UW_NEVER: no hurry */
 	uint32_t failures;     /* deaths in short succession */
 	struct uw_start start;
-	struct uw_binding bindings[UW_BINDINGS_MAX];
+	struct uw_bindings bindings;
 };
 
 /* ---- talking with the worker ---- */
@@ -73,15 +73,18 @@ static void on_qemu(struct uw_qemu *qemu)
 	send_word(k, UW_WORD_LINK, vm, k->present[vm]);
 }
 
-/* Kept as it came: what a table says is for the next worker to judge. */
+/* A worker that was taken over can change what it may change anyway, and write no line of its own into the file. */
 static void keep_bindings(struct keeper *k, const char *table, size_t bytes)
 {
-	if (bytes > sizeof(k->bindings) || bytes % sizeof(k->bindings[0])) {
+	if (bytes > sizeof(k->bindings.entry) || bytes % sizeof(k->bindings.entry[0])) {
 		uw_log(UW_LOG_ERROR, "the worker sent a table of %zu bytes; the former one stays", bytes);
 		return;
 	}
-	memcpy(k->bindings, table, bytes);
-	k->start.bindings_count = (uint32_t)(bytes / sizeof(k->bindings[0]));
+	memcpy(k->bindings.entry, table, bytes);
+	k->bindings.count = (uint32_t)(bytes / sizeof(k->bindings.entry[0]));
+	uw_bindings_judge(&k->bindings);
+	if (k->config->bindings && !uw_bindings_save(&k->bindings, k->config->bindings))
+		uw_log(UW_LOG_ERROR, "bindings will be forgotten at the daemon's end");
 }
 
 static void on_ready(struct keeper *k)
@@ -452,15 +455,26 @@ static bool choose_user(struct keeper *k)
 	return true;
 }
 
-static void copy_binds(struct keeper *k)
+/* Of two for one device, that of the configuration counts. */
+static bool load_bindings(struct keeper *k)
 {
+	const struct uw_bind_config *bind = k->config->bind;
+	struct uw_bindings *all = &k->bindings;
+	struct uw_binding *b;
 	uint32_t i;
 
+	if (k->config->bindings && !uw_bindings_load(all, k->config->bindings))
+		return false;
 	for (i = 0; i < k->config->binds; i++) {
-		memcpy(k->bindings[i].bus_id, k->config->bind[i].bus_id, UW_CTL_NAME);
-		memcpy(k->bindings[i].vm, k->config->bind[i].vm, UW_CTL_NAME);
+		b = uw_bindings_find(all, bind[i].match);
+		if (b && !strcmp(b->vm, bind[i].vm))
+			continue; /* with the port it had */
+		if (!uw_bindings_put(all, bind[i].match, bind[i].vm, 0)) {
+			uw_log(UW_LOG_ERROR, "bindings: more than %u", UW_BINDINGS_MAX);
+			return false;
+		}
 	}
-	k->start.bindings_count = k->config->binds;
+	return true;
 }
 
 static bool open_all(struct keeper *k)
@@ -475,10 +489,9 @@ static bool open_all(struct keeper *k)
 	}
 	k->words.ready = on_words;
 	k->opener.ready = on_opener;
-	copy_binds(k);
 	if (k->config->in_directory && !uw_listen_directory(uw_config_directory()))
 		return false;
-	return choose_user(k) && open_control(k) && open_disks(k) && open_vms(k);
+	return load_bindings(k) && choose_user(k) && open_control(k) && open_disks(k) && open_vms(k);
 }
 
 static void close_all(struct keeper *k)
@@ -527,7 +540,7 @@ int uw_keeper_run(struct uw_config *config)
 	k->control.fd = k->words.fd = k->opener.fd = k->signals.fd = -1;
 	k->restart_at = k->kill_at = UW_NEVER;
 	k->start = (struct uw_start){ .config = config, .regions = k->regions, .present = k->present,
-				      .bindings = k->bindings, .keeper = getpid(), .uid = geteuid() };
+				      .bindings = &k->bindings, .keeper = getpid(), .uid = geteuid() };
 	if (open_all(k)) {
 		serve(k);
 		result = k->result;

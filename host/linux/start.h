@@ -5,24 +5,15 @@
 
 #include <sys/types.h>
 
+#include "binding.h"
 #include "region.h"
-
-/* A device that is bound, and where: enough for the next worker to do it again. */
-struct uw_binding {
-	char bus_id[UW_CTL_NAME];
-	char vm[UW_CTL_NAME];
-	uint32_t port;         /* 0: any */
-};
-
-#define UW_BINDINGS_MAX (UW_VMS_MAX * UW_PORTS_MAX)
 
 /* All that a worker is given. It lives in memory that fork has copied. */
 struct uw_start {
 	const struct uw_config *config;
 	const struct uw_region *regions; /* config->vms of them */
 	const bool *present;   /* is a QEMU connected? As many. */
-	const struct uw_binding *bindings;
-	uint32_t bindings_count;
+	const struct uw_bindings *bindings; /* the former worker's, or those of the start */
 	uint32_t restarts;
 	pid_t keeper;
 	uid_t uid;             /* who may use the control socket, besides root */
@@ -36,7 +27,7 @@ struct uw_start {
 
 enum uw_word_kind {
 	UW_WORD_READY,         /* worker: it serves; no body */
-	UW_WORD_BINDINGS,      /* worker: its table of bindings, as the body; the keeper keeps it unread */
+	UW_WORD_BINDINGS,      /* worker: its table of bindings, as the body: struct uw_binding each */
 	UW_WORD_LINK,          /* keeper: QEMU came or went */
 	UW_WORD_STOP,          /* keeper: end in good order */
 };

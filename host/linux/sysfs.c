@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What USB devices are plugged in, as the kernel tells it in sysfs, without opening any. */
+/* What USB devices are plugged in, as the kernel tells it in sysfs, without opening any and without waiting for one. */
 #include "sysfs.h"
 
 #include <ctype.h>
@@ -86,14 +86,36 @@ static void read_class(struct uw_sysfs_device *d)
 	d->protocol = (uint8_t)number(first, "bInterfaceProtocol", 16);
 }
 
-static void read_description(struct uw_sysfs_device *d)
+/*
+ * bConfigurationValue itself is shown under the device's lock, but its interfaces carry it in their names: "1-4:2.0".
+ * A configuration without interfaces counts as none.
+ */
+static uint8_t configuration_of(const char *bus_id)
+{
+	size_t bytes = strlen(bus_id);
+	unsigned long value = 0;
+	struct dirent *entry;
+	char path[96];
+	DIR *dir;
+
+	snprintf(path, sizeof(path), DEVICES "/%.60s", bus_id);
+	dir = opendir(path);
+	while (dir && !value && (entry = readdir(dir)) != NULL)
+		if (!strncmp(entry->d_name, bus_id, bytes) && entry->d_name[bytes] == ':')
+			value = strtoul(entry->d_name + bytes + 1, NULL, 10);
+	if (dir)
+		closedir(dir);
+	return (uint8_t)value;
+}
+
+void uw_sysfs_describe(const char *bus_id, char *text, size_t size)
 {
 	char maker[128] = "", product[128] = "", both[sizeof(maker) + sizeof(product)];
 
-	attribute(d->bus_id, "manufacturer", maker, sizeof(maker));
-	attribute(d->bus_id, "product", product, sizeof(product));
+	attribute(bus_id, "manufacturer", maker, sizeof(maker));
+	attribute(bus_id, "product", product, sizeof(product));
 	snprintf(both, sizeof(both), "%s%s%s", maker, *maker && *product ? " " : "", product);
-	UW_TEXT_PUT(d->description, both);
+	uw_text_put(text, size, both);
 }
 
 bool uw_sysfs_read(const char *bus_id, struct uw_sysfs_device *d)
@@ -107,11 +129,27 @@ bool uw_sysfs_read(const char *bus_id, struct uw_sysfs_device *d)
 	d->vendor = (uint16_t)number(bus_id, "idVendor", 16);
 	d->product = (uint16_t)number(bus_id, "idProduct", 16);
 	d->release = (uint16_t)number(bus_id, "bcdDevice", 16);
-	d->configuration = (uint8_t)number(bus_id, "bConfigurationValue", 10);
+	d->configuration = configuration_of(bus_id);
 	d->speed = speed_of(bus_id);
 	read_class(d);
-	read_description(d);
 	return d->bus && d->number;
+}
+
+#define INTERFACES 32u
+
+bool uw_sysfs_has_class(const struct uw_sysfs_device *d, uint8_t class_code)
+{
+	char name[64], text[8];
+	uint32_t i;
+
+	if (d->class_code == class_code)
+		return true;
+	for (i = 0; i < INTERFACES; i++) {
+		snprintf(name, sizeof(name), "%s:%u.%u", d->bus_id, d->configuration, i);
+		if (attribute(name, "bInterfaceClass", text, sizeof(text)) && strtoul(text, NULL, 16) == class_code)
+			return true;
+	}
+	return false;
 }
 
 static int is_device(const struct dirent *entry)

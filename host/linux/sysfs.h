@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What USB devices are plugged in, as the kernel tells it in sysfs, without opening any. */
+/*
+ * What USB devices are plugged in, as the kernel tells it in sysfs, without opening any. None of it but the description
+ * waits for a device: of the attributes only those are read that the kernel shows without the device's lock.
+ */
 #ifndef UW_SYSFS_H
 #define UW_SYSFS_H
 
@@ -8,7 +11,6 @@
 
 struct uw_sysfs_device {
 	char bus_id[UW_CTL_NAME];
-	char description[UW_CTL_DESCRIPTION];
 	uint16_t vendor, product, release;
 	uint8_t class_code, subclass, protocol;
 	uint8_t speed;             /* enum uw_speed */
@@ -19,6 +21,10 @@ struct uw_sysfs_device {
 
 /* False: there is no such device, or it is no bus id. */
 UW_MUST_CHECK bool uw_sysfs_read(const char *bus_id, struct uw_sysfs_device *device);
+/* Has the device, or an interface of its present configuration, this class? */
+UW_MUST_CHECK bool uw_sysfs_has_class(const struct uw_sysfs_device *device, uint8_t class_code);
+/* Manufacturer and product. May wait for seconds, as long as the kernel is busy with the device. */
+void uw_sysfs_describe(const char *bus_id, char *text, size_t size);
 /* Every device but the root hubs. */
 void uw_sysfs_each(void (*each)(void *ctx, const struct uw_sysfs_device *device), void *ctx);
 /* What usbfs lets all its users have in flight, in bytes; 0: no limit, or unknown. */

@@ -726,7 +726,6 @@ static void describe(const struct uw_sysfs_device *d, struct uw_device *device)
 	device->product = d->product;
 	device->release = d->release;
 	UW_TEXT_PUT(device->bus_id, d->bus_id);
-	UW_TEXT_PUT(device->description, d->description);
 }
 
 struct uw_device *uw_usb_new(struct uw_usb_host *host, struct uw_thread *thread, const char *bus_id,

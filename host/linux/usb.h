@@ -12,6 +12,7 @@
 
 #define UW_USB_BACKEND "usb"
 
+struct uw_names;
 struct uw_outcome;
 
 /* One for the worker. */
@@ -29,7 +30,8 @@ void uw_usb_init(struct uw_usb_host *host, struct uw_loop *loop, const struct uw
 void uw_usb_fini(struct uw_usb_host *host);
 
 /* Every device plugged in, hubs too. */
-void uw_usb_each(struct uw_usb_host *host, void (*each)(void *ctx, const struct uw_ctl_device *device), void *ctx);
+void uw_usb_each(struct uw_usb_host *host, const struct uw_names *names,
+		 void (*each)(void *ctx, const struct uw_ctl_device *device), void *ctx);
 void uw_usb_refuse_hub(const char *bus_id, struct uw_outcome *outcome);
 /* The device of this bus id, closed; its blocking calls will run on thread. NULL: outcome says why. */
 struct uw_device *uw_usb_new(struct uw_usb_host *host, struct uw_thread *thread, const char *bus_id,

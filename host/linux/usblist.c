@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "dev.h"
+#include "names.h"
 #include "sysfs.h"
 #include "field.h"
 #include "usb.h"
@@ -32,6 +33,7 @@ void uw_usb_refuse_hub(const char *bus_id, struct uw_outcome *outcome)
 }
 
 struct listing {
+	const struct uw_names *names;
 	void (*each)(void *ctx, const struct uw_ctl_device *device);
 	void *ctx;
 };
@@ -52,13 +54,14 @@ static void list_one(void *ctx, const struct uw_sysfs_device *d)
 
 	UW_TEXT_PUT(record.bus_id, d->bus_id);
 	UW_TEXT_PUT(record.backend, UW_USB_BACKEND);
-	UW_TEXT_PUT(record.description, d->description);
+	UW_TEXT_PUT(record.description, uw_names_of(l->names, d->bus_id, d->number));
 	l->each(l->ctx, &record);
 }
 
-void uw_usb_each(struct uw_usb_host *host, void (*each)(void *ctx, const struct uw_ctl_device *device), void *ctx)
+void uw_usb_each(struct uw_usb_host *host, const struct uw_names *names,
+		 void (*each)(void *ctx, const struct uw_ctl_device *device), void *ctx)
 {
-	struct listing listing = { each, ctx };
+	struct listing listing = { names, each, ctx };
 
 	if (host->context)
 		uw_sysfs_each(list_one, &listing);

@@ -30,12 +30,10 @@ static void tell_keeper(struct uw_worker *w, uint32_t kind, const void *body, ui
 
 static void save_bindings(struct uw_devs *devs)
 {
-	static struct uw_binding bindings[UW_BINDINGS_MAX];
 	struct uw_worker *w = UW_CONTAINER(devs, struct uw_worker, devs);
-	uint32_t count = uw_devs_bindings(devs, bindings, UW_BINDINGS_MAX);
+	const struct uw_bindings *all = &devs->bindings;
 
-	if (!devs->restoring && w->stop_at == UW_NEVER)
-		tell_keeper(w, UW_WORD_BINDINGS, bindings, count * (uint32_t)sizeof(bindings[0]));
+	tell_keeper(w, UW_WORD_BINDINGS, all->entry, all->count * (uint32_t)sizeof(all->entry[0]));
 }
 
 static void begin_stop(struct uw_worker *w)
@@ -193,7 +191,7 @@ int uw_worker_main(const struct uw_start *start)
 	w->words.ready = on_words;
 	if (!open_all(w))
 		return EXIT_FAILURE;
-	uw_devs_restore(&w->devs, start->bindings, start->bindings_count);
+	uw_devs_run(&w->devs); /* what is bound from the start is bound when we say that we are ready */
 	tell_keeper(w, UW_WORD_READY, NULL, 0);
 	while (!stopped(w))
 		run(w);

@@ -61,19 +61,26 @@ enum uw_ctl_status {
 	UW_CTL_HUB = 10,           /* hubs are never bound */
 	UW_CTL_BUSY = 11,          /* try again */
 	UW_CTL_FAILED = 12,        /* the device could not be opened */
+	UW_CTL_POLICY = 13,        /* a rule of the configuration forbids it */
+	UW_CTL_IN_USE = 14,        /* the host lives on it; may be forced */
 	UW_CTL_STATUS_COUNT
 };
 
 /* ---- commands ------------------------------------------------------------------------------------------------- */
 
 struct uw_ctl_bind {
-	uw_u8 bus_id[UW_CTL_NAME];
+	uw_u8 bus_id[UW_CTL_NAME]; /* or a hardware id, VENDOR:PRODUCT in hexadecimal digits, * and ? */
 	uw_u8 vm[UW_CTL_NAME];     /* empty: the only one */
-	uw_u8 reserved[16];
+	uw_u8 flags;               /* UW_CTL_BIND_* */
+	uw_u8 reserved[15];
 };
 
+#define UW_CTL_BIND_FORCE 1u       /* though the host lives on the device */
+#define UW_CTL_BIND_MOVE 2u        /* from the VM that has it */
+#define UW_CTL_BIND_FLAGS 3u       /* all of them */
+
 struct uw_ctl_unbind {
-	uw_u8 bus_id[UW_CTL_NAME];
+	uw_u8 bus_id[UW_CTL_NAME]; /* or a hardware id, as it was bound */
 	uw_u8 reserved[16];
 };
 
@@ -130,6 +137,7 @@ enum uw_ctl_device_state {
 	UW_CTL_ATTACHED = 2,       /* bound and open */
 	UW_CTL_WAITING = 3,        /* bound; closed until a guest is there again */
 	UW_CTL_NEVER = 4,          /* a hub */
+	UW_CTL_AWAITED = 5,        /* remembered, and bound as soon as that can be; also a hardware id's own record */
 };
 
 struct uw_ctl_vm {
@@ -222,6 +230,7 @@ UW_AT(struct uw_ctl_header, id, 8);
 UW_AT(struct uw_ctl_header, length, 12);
 UW_IS(struct uw_ctl_bind, 80);
 UW_AT(struct uw_ctl_bind, vm, 32);
+UW_AT(struct uw_ctl_bind, flags, 64);
 UW_IS(struct uw_ctl_unbind, 48);
 UW_IS(struct uw_ctl_stats, 80);
 UW_AT(struct uw_ctl_stats, bus_id, 32);

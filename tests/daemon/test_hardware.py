@@ -105,7 +105,7 @@ def unplugging_ends_transfers():
         g.qmp("device_del", {"id": "plug"})
         reader.wait(60)
         g.wait_for(f"test -z \"$({find_disk()})\"")
-        g.wait_for(f"! usbwarp --socket /run/usbwarp.sock list --bus-ids | grep -qx {bus_id}")
+        g.wait_for(f"usbwarp --socket /run/usbwarp.sock list | grep '^{bus_id} ' | grep -q awaited")
         assert f"{bus_id} was unplugged" in both.daemon.out, both.daemon.out
         both.cli("status")
         both.daemon.kill(15)

@@ -237,6 +237,17 @@ void uw_sysfs_each(void (*each)(void *ctx, const struct uw_sysfs_device *device)
 	each(ctx, &plugged);
 }
 
+bool uw_sysfs_has_class(const struct uw_sysfs_device *d, uint8_t class_code)
+{
+	return d->class_code == class_code;
+}
+
+void uw_sysfs_describe(const char *bus_id, char *text, size_t size)
+{
+	(void)bus_id;
+	memset(text, 0, size);
+}
+
 uint64_t uw_sysfs_usb_memory(void)
 {
 	return 1 << 20;
@@ -304,7 +315,7 @@ static int setup(void **state)
 
 	memset(&fake, 0, sizeof(fake));
 	fake.room = MANY;
-	plugged = (struct uw_sysfs_device){ .bus_id = "1-4", .description = "Thing",
+	plugged = (struct uw_sysfs_device){ .bus_id = "1-4",
 					    .vendor = 0x1234, .product = 0x5678,
 					    .speed = UW_SPEED_HIGH, .configuration = 1, .bus = 1, .number = 7 };
 	lab = calloc(1, sizeof(*lab));

@@ -60,8 +60,10 @@ static void do_bind(struct uw_client *c)
 	const struct uw_ctl_bind *bind = (const void *)c->talk.in.body;
 
 	if (!uw_talk_is_name(bind->bus_id, false) || !uw_talk_is_name(bind->vm, true) ||
-	    !uw_talk_is_zero(bind->reserved, sizeof(bind->reserved))) {
+	    (bind->flags & ~UW_CTL_BIND_FLAGS) || !uw_talk_is_zero(bind->reserved, sizeof(bind->reserved))) {
 		uw_talk_malformed(&c->talk);
+	} else if (bind->flags) {
+		uw_talk_end(&c->talk, UW_CTL_UNKNOWN, "this service neither forces a bind nor moves a device: unbind, then bind");
 	} else if (may_change(c)) {
 		c->talk.waiting = true;
 		uw_devs_bind(&c->server->worker->devs, (const char *)bind->bus_id, (const char *)bind->vm, c, c->talk.id);
