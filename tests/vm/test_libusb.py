@@ -23,8 +23,8 @@ CYCLES = int(os.environ.get("USBWARP_CYCLES", "20"))
 class BothEnds:
     """A guest with emulated USB hardware, a region, and the daemon running inside it."""
 
-    def __init__(self, hardware):
-        self.hardware = hardware
+    def __init__(self, hardware, options="", modules=()):
+        self.hardware, self.options, self.modules = hardware, options, list(modules)
 
     def __enter__(self):
         self.directory = tempfile.TemporaryDirectory(prefix="usbwarp-")
@@ -36,7 +36,7 @@ class BothEnds:
             links=[lab.Plain(self.region), lab.Plain(self.region)],
             extra_qemu=["-device", "qemu-xhci,id=xhci,p2=8,p3=8", *self.hardware(self.directory.name)],
             files={"/usbwarp.ko": stack.module(), "/bin/usbwarpd": daemon, "/bin/usbwarp": cli},
-            modules=["xhci-pci", "usb-storage", "sd_mod", "ext4", "ftdi_sio"])
+            modules=["xhci-pci", "usb-storage", "sd_mod", "ext4", "ftdi_sio", *self.modules])
         try:
             self.guest.__enter__()
             self.start()
@@ -55,10 +55,14 @@ class BothEnds:
                           "'0x1af4 0x1110' ] && basename $d; done").out.split()
         equal(len(functions), 2, "ivshmem functions")
         g.run(f"echo 1 > /sys/bus/pci/devices/{functions[1]}/enable")
-        self.daemon = g.start("usbwarpd --control /run/usbwarp.sock --usb yes "
-                              f"--vm vm1:file=/sys/bus/pci/devices/{functions[1]}/resource2_wc")
-        g.wait_for("usbwarp --socket /run/usbwarp.sock status")
+        self.resource = f"/sys/bus/pci/devices/{functions[1]}/resource2_wc"
+        self.start_daemon()
         g.run(f"insmod /usbwarp.ko devices={functions[0]}")
+
+    def start_daemon(self):
+        self.daemon = self.guest.start("usbwarpd --control /run/usbwarp.sock --usb yes "
+                                       f"--vm vm1:file={self.resource} {self.options}")
+        self.guest.wait_for("usbwarp --socket /run/usbwarp.sock status")
 
     def cli(self, words):
         return self.guest.run("usbwarp --socket /run/usbwarp.sock " + words, timeout=60).out
