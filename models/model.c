@@ -350,7 +350,7 @@ static uint32_t append(char *to, uint32_t used, uint32_t size, const char *from)
 	return used;
 }
 
-static void describe(struct uw_model *m, const char *name)
+static void identify(struct uw_model *m)
 {
 	const struct uw_desc_device *desc = m->class->desc;
 	struct uw_device *dev = &m->dev;
@@ -362,10 +362,16 @@ static void describe(struct uw_model *m, const char *name)
 	dev->vendor = desc->vendor;
 	dev->product = desc->product;
 	dev->release = desc->release;
-	append(dev->bus_id, 0, sizeof(dev->bus_id), name);
 	used = append(dev->description, 0, sizeof(dev->description), desc->string[UW_STRING_VENDOR - 1]);
 	used = append(dev->description, used, sizeof(dev->description), " ");
 	append(dev->description, used, sizeof(dev->description), desc->string[UW_STRING_PRODUCT - 1]);
+}
+
+void uw_model_become(struct uw_model *m, const struct uw_model_class *class)
+{
+	m->class = class;
+	identify(m);
+	uw_model_unplug(m);
 }
 
 bool uw_model_init(struct uw_model *m, const struct uw_model_class *class, const char *name, uint8_t default_speed,
@@ -391,6 +397,7 @@ bool uw_model_init(struct uw_model *m, const struct uw_model_class *class, const
 		m->ep[i].address = (uint8_t)((i & 15u) | (i & 16u ? 0x80u : 0));
 		m->ep[i].idle = true;
 	}
-	describe(m, name);
+	append(m->dev.bus_id, 0, sizeof(m->dev.bus_id), name);
+	identify(m);
 	return true;
 }

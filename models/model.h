@@ -207,6 +207,8 @@ void uw_model_run(struct uw_model *m);
 void uw_model_halt(struct uw_model *m, uint8_t address);
 /* Asks for class->alarm at a time of host->now; UW_NEVER takes it back. */
 void uw_model_alarm(struct uw_model *m, uint64_t when);
+/* Leaves the bus, to come back, when it is opened anew, as a device of that class. Not from inside a class's verb. */
+void uw_model_become(struct uw_model *m, const struct uw_model_class *class);
 /* Signals remote wake-up if the device is suspended and was allowed to; says whether it did. */
 bool uw_model_wake(struct uw_model *m);
 
@@ -224,5 +226,6 @@ const struct uw_desc_if *uw_model_find_interface(const struct uw_model *m, uint1
 extern const struct uw_model_kind uw_model_pico;
 extern const struct uw_model_kind uw_model_zero;
 extern const struct uw_model_kind uw_model_disk;
+extern const struct uw_model_kind uw_model_board;
 
 #endif

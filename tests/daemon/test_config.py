@@ -86,7 +86,7 @@ def wrong_values_name_file_and_line():
     complaint("[vm a]\nfile = /x\nsocket = /y", "vm a: file excludes socket")
     complaint("[vm a]\nsocket = /x\n[vm b]\nsocket = /x", "vm a and vm b: the same socket")
     complaint("[vm a]\nfile = /x\n[vm b]\nfile = /x", "vm a and vm b: the same file")
-    complaint("model = frob", "FILE:1: model frob is unknown; there are: pico zero disk")
+    complaint("model = frob", "FILE:1: model frob is unknown; there are: pico zero disk board")
     complaint("model = ../x", "FILE:1: model", "is no name")
     complaint("model = pico:frob=1", 'FILE:1: model has no "frob"')
     complaint("model = pico:pattern=1", "FILE:1: model pico does not heed pattern")
