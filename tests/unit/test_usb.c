@@ -11,6 +11,9 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 
+#include "endpoints.c"
+#include "flight.c"
+#include "verbs.c"
 #include "usb.c"
 
 #include <cmocka.h> /* last: it takes common words for macros */
@@ -355,7 +358,7 @@ static int setup_open(void **state)
 static int teardown(void **state)
 {
 	(void)state;
-	if (usb_of(lab->device)->handle)
+	if (uw_usb_of(lab->device)->handle)
 		lab->device->ops->close(lab->device);
 	assert_int_equal(lab->host.memory, 0);
 	uw_thread_join(&lab->thread);
@@ -567,7 +570,7 @@ static void test_no_memory_is_never_an_answer(void **state)
 		submit(i, 0x81, UW_BULK, 100);
 	assert_int_equal(fake.count, 2);
 	for (i = 0; i < 10; i++) {
-		assert_ptr_equal(((struct flight *)fake.flying[0]->user_data)->io, &lab->io[i]);
+		assert_ptr_equal(((struct uw_flight *)fake.flying[0]->user_data)->io, &lab->io[i]);
 		land(0, LIBUSB_TRANSFER_COMPLETED, 100);
 		assert_int_equal(lab->answers[i], 1);
 	}
@@ -645,12 +648,12 @@ static void test_alternate_settings_start_from_0(void **state)
 {
 	(void)state;
 	assert_int_equal(verb(UW_VERB_SET_INTERFACE, 1, 1), UW_ST_OK);
-	assert_int_equal(usb_of(lab->device)->endpoint[index_of(0x84)], UW_ISOCH);
+	assert_int_equal(uw_usb_of(lab->device)->endpoint[uw_usb_index(0x84)], UW_ISOCH);
 	assert_int_equal(verb(UW_VERB_RESET, 0, 0), UW_ST_OK);
 	*fake.calls = 0;
 	assert_int_equal(verb(UW_VERB_SET_CONFIGURATION, 1, 0), UW_ST_OK);
 	assert_string_equal(fake.calls, "alt1.0 ");
-	assert_int_equal(usb_of(lab->device)->endpoint[index_of(0x84)], NOT_AN_ENDPOINT);
+	assert_int_equal(uw_usb_of(lab->device)->endpoint[uw_usb_index(0x84)], UW_NOT_AN_ENDPOINT);
 }
 
 static void test_use_ends_freshness(void **state)
@@ -658,7 +661,7 @@ static void test_use_ends_freshness(void **state)
 	(void)state;
 	submit(0, 0x80, UW_CONTROL, 18);
 	land(0, LIBUSB_TRANSFER_COMPLETED, 18);
-	assert_true(usb_of(lab->device)->fresh);
+	assert_true(uw_usb_of(lab->device)->fresh);
 	submit(0, 0x81, UW_BULK, 1);
 	land(0, LIBUSB_TRANSFER_COMPLETED, 1);
 	assert_int_equal(verb(UW_VERB_SET_CONFIGURATION, 1, 0), UW_ST_OK);

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The libusb backend: transfers on their way through the kernel.
+ *
+ * A transfer's buffer is the region itself, so the one copy left is usbfs' own between it and the kernel. Only control
+ * transfers have a buffer of their own, as usbfs wants the setup packet in front of the data. What the kernel has no
+ * memory for waits here, in order.
+ */
+#include "usbdev.h"
+
+#include <stdlib.h>
+
+#define OVERHEAD 1024u               /* what usbfs charges for a transfer besides its data, about */
+#define RETRY (10 * UW_MS)           /* when the memory is with other programs */
+#define CLOSE_GRACE (2000 * UW_MS)   /* for cancelled transfers to come back */
+
+/* The end of a transfer: libusb_transfer_status. */
+static uint32_t status_of_transfer(enum libusb_transfer_status status)
+{
+	static const uint8_t table[] = {
+		[LIBUSB_TRANSFER_COMPLETED] = UW_ST_OK,
+		[LIBUSB_TRANSFER_ERROR] = UW_ST_PROTOCOL,
+		[LIBUSB_TRANSFER_TIMED_OUT] = UW_ST_HOST, /* never asked for */
+		[LIBUSB_TRANSFER_CANCELLED] = UW_ST_CANCELLED,
+		[LIBUSB_TRANSFER_STALL] = UW_ST_STALL,
+		[LIBUSB_TRANSFER_NO_DEVICE] = UW_ST_NO_DEVICE,
+		[LIBUSB_TRANSFER_OVERFLOW] = UW_ST_BABBLE,
+	};
+
+	return (uint32_t)status < UW_COUNT_OF(table) ? table[status] : UW_ST_HOST;
+}
+
+static struct uw_flight *new_flight(struct uw_usb *u)
+{
+	struct uw_flight *f = calloc(1, sizeof(*f));
+
+	if (!f)
+		return NULL;
+	f->usb = u;
+	uw_list_init(&f->node);
+	f->transfer = libusb_alloc_transfer(0);
+	if (f->transfer)
+		return f;
+	free(f);
+	return NULL;
+}
+
+static void free_flight(struct uw_flight *f)
+{
+	libusb_free_transfer(f->transfer);
+	free(f->control);
+	free(f);
+}
+
+/* Allocates only when more is in flight than ever before. */
+static struct uw_flight *get_flight(struct uw_usb *u)
+{
+	struct uw_list *node = uw_list_pop(&u->idle);
+
+	return node ? UW_CONTAINER(node, struct uw_flight, node) : new_flight(u);
+}
+
+static bool control_room(struct uw_flight *f, uint32_t bytes)
+{
+	uint8_t *control = bytes <= f->room ? f->control : realloc(f->control, bytes);
+
+	if (!control)
+		return false;
+	f->control = control;
+	f->room = bytes > f->room ? bytes : f->room;
+	return true;
+}
+
+static void retry_held(struct uw_usb_host *host);
+
+static void on_transfer(struct libusb_transfer *t)
+{
+	struct uw_flight *f = t->user_data;
+	struct uw_usb *u = f->usb;
+	struct uw_usb_host *host = u->host;
+	struct uw_transfer_io *io = f->io;
+	bool in = io->endpoint & 0x80;
+
+	io->actual = (uint32_t)t->actual_length;
+	if (io->type == UW_CONTROL) {
+		io->copied = io->actual;
+		if (in)
+			uw_copy(io->data, f->control + LIBUSB_CONTROL_SETUP_SIZE, io->actual);
+	}
+	host->memory -= io->length + OVERHEAD;
+	uw_list_add(&u->idle, &f->node);
+	uw_usb_answer(u, io, status_of_transfer(t->status));
+	retry_held(host);
+}
+
+static bool fill(struct uw_flight *f, struct uw_transfer_io *io)
+{
+	struct libusb_transfer *t = f->transfer;
+	libusb_device_handle *handle = f->usb->handle;
+
+	f->io = io;
+	t->flags = 0;
+	if (io->type == UW_CONTROL) {
+		if (!control_room(f, LIBUSB_CONTROL_SETUP_SIZE + io->length))
+			return false;
+		uw_copy(f->control, io->setup, LIBUSB_CONTROL_SETUP_SIZE);
+		if (!(io->endpoint & 0x80))
+			uw_copy(f->control + LIBUSB_CONTROL_SETUP_SIZE, io->data, io->length);
+		libusb_fill_control_transfer(t, handle, f->control, on_transfer, f, 0);
+		return true;
+	}
+	if (io->type == UW_BULK)
+		libusb_fill_bulk_transfer(t, handle, io->endpoint, io->data, (int)io->length, on_transfer, f, 0);
+	else
+		libusb_fill_interrupt_transfer(t, handle, io->endpoint, io->data, (int)io->length, on_transfer, f, 0);
+	/* A short transfer is told by its length: libusb's SHORT_NOT_OK would make it look like a transaction error. */
+	if (io->flags & UW_SUBMIT_ZERO_PACKET)
+		t->flags |= LIBUSB_TRANSFER_ADD_ZERO_PACKET;
+	return true;
+}
+
+/* Would the kernel refuse it anyway? Asking first spares a transfer that libusb has cut up from failing half way. */
+static bool fits(const struct uw_usb_host *host, const struct uw_transfer_io *io)
+{
+	return !host->memory_max || !host->memory || host->memory + io->length + OVERHEAD <= host->memory_max;
+}
+
+static int try_submit(struct uw_usb *u, struct uw_transfer_io *io)
+{
+	struct uw_flight *f = fits(u->host, io) ? get_flight(u) : NULL;
+	int result;
+
+	if (!f)
+		return LIBUSB_ERROR_NO_MEM;
+	result = fill(f, io) ? libusb_submit_transfer(f->transfer) : LIBUSB_ERROR_NO_MEM;
+	if (result) {
+		uw_list_add(&u->idle, &f->node);
+		return result;
+	}
+	io->own = f;
+	u->host->memory += io->length + OVERHEAD;
+	if (io->type != UW_CONTROL)
+		u->fresh = false;
+	uw_list_del(&io->node);
+	uw_list_add(&u->active, &io->node);
+	return 0;
+}
+
+/* False: it has to wait for memory. */
+static bool send_on(struct uw_usb *u, struct uw_transfer_io *io)
+{
+	int result = try_submit(u, io);
+
+	if (result == LIBUSB_ERROR_NO_MEM)
+		return false;
+	if (result)
+		uw_usb_answer(u, io, uw_usb_status_of_call(result, UW_ST_HOST));
+	return true;
+}
+
+static void retry_device(struct uw_usb *u)
+{
+	while (!uw_list_empty(&u->held) && send_on(u, uw_usb_io_at(u->held.next)))
+		;
+	/* Nothing of ours will come back and make room: others have the memory. */
+	if (!uw_list_empty(&u->held) && !u->host->memory)
+		u->dev.host->arm(&u->dev, u->dev.host->now(&u->dev) + RETRY);
+}
+
+static void retry_held(struct uw_usb_host *host)
+{
+	struct uw_list *node;
+
+	for (node = host->devices.next; node != &host->devices; node = node->next)
+		retry_device(UW_CONTAINER(node, struct uw_usb, node));
+}
+
+void uw_flight_timer(struct uw_device *device)
+{
+	retry_device(uw_usb_of(device));
+}
+
+static bool endpoint_held(const struct uw_usb *u, uint8_t endpoint)
+{
+	struct uw_list *node;
+
+	for (node = u->held.next; node != &u->held; node = node->next)
+		if (uw_usb_io_at(node)->endpoint == endpoint)
+			return true;
+	return false;
+}
+
+void uw_flight_submit(struct uw_device *device, struct uw_transfer_io *io)
+{
+	struct uw_usb *u = uw_usb_of(device);
+
+	uw_list_init(&io->node);
+	io->own = NULL;
+	if (u->lost) {
+		uw_usb_answer(u, io, UW_ST_NO_DEVICE);
+	} else if (io->type == UW_ISOCH || io->stream) {
+		uw_usb_answer(u, io, UW_ST_UNSUPPORTED);
+	} else if (!uw_usb_has_endpoint(u, io)) {
+		uw_usb_answer(u, io, UW_ST_NO_ENDPOINT);
+	} else if (endpoint_held(u, io->endpoint) || !send_on(u, io)) {
+		uw_list_add(&u->held, &io->node);
+		if (!u->host->memory)
+			u->dev.host->arm(&u->dev, u->dev.host->now(&u->dev) + RETRY);
+	}
+}
+
+void uw_flight_cancel(struct uw_device *device, struct uw_transfer_io *io)
+{
+	struct uw_flight *f = io->own;
+
+	if (f)
+		libusb_cancel_transfer(f->transfer);
+	else
+		uw_usb_answer(uw_usb_of(device), io, UW_ST_CANCELLED);
+}
+
+void uw_flight_cancel_all(struct uw_usb *u)
+{
+	struct timeval step = { 0, 10000 };
+	struct uw_list *node;
+	uint64_t until;
+
+	uw_loop_tick(u->host->loop);
+	until = u->host->loop->now + CLOSE_GRACE;
+	while (!uw_list_empty(&u->held))
+		uw_usb_answer(u, uw_usb_io_at(u->held.next), UW_ST_CANCELLED);
+	for (node = u->active.next; node != &u->active; node = node->next)
+		libusb_cancel_transfer(((struct uw_flight *)uw_usb_io_at(node)->own)->transfer);
+	while (!uw_list_empty(&u->active) && u->host->loop->now < until) {
+		libusb_handle_events_timeout_completed(u->host->context, &step, NULL);
+		uw_loop_tick(u->host->loop);
+	}
+}
+
+void uw_flight_drop(struct uw_usb *u)
+{
+	struct uw_list *node;
+
+	while (!uw_list_empty(&u->active)) {
+		u->host->memory -= uw_usb_io_at(u->active.next)->length + OVERHEAD;
+		free_flight(uw_usb_io_at(u->active.next)->own);
+		uw_usb_answer(u, uw_usb_io_at(u->active.next), UW_ST_CANCELLED);
+	}
+	while ((node = uw_list_pop(&u->idle)) != NULL)
+		free_flight(UW_CONTAINER(node, struct uw_flight, node));
+}
