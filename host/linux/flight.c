@@ -2,15 +2,19 @@
 /*
  * The libusb backend: transfers on their way through the kernel.
  *
- * A transfer's buffer is the region itself, so the one copy left is usbfs' own between it and the kernel. Only control
- * transfers have a buffer of their own, as usbfs wants the setup packet in front of the data. What the kernel has no
- * memory for waits here, in order.
+ * A transfer's buffer is the region itself, so the one copy left is usbfs' own between it and the kernel. Control
+ * transfers have a buffer of their own, as usbfs wants the setup packet in front of the data; so have isochronous ones
+ * whose packets do not lie one behind the other. What the kernel has no memory for waits here, in order.
  */
 #include "usbdev.h"
 
 #include <stdlib.h>
 
+#include "sysfs.h"
+
 #define OVERHEAD 1024u               /* what usbfs charges for a transfer besides its data, about */
+#define PACKET 32u                   /* and for each isochronous packet */
+#define PACKETS_AT_ONCE 128u         /* of one usbfs transfer; libusb makes several of more */
 #define RETRY (10 * UW_MS)           /* when the memory is with other programs */
 #define CLOSE_GRACE (2000 * UW_MS)   /* for cancelled transfers to come back */
 
@@ -30,15 +34,24 @@ static uint32_t status_of_transfer(enum libusb_transfer_status status)
 	return (uint32_t)status < UW_COUNT_OF(table) ? table[status] : UW_ST_HOST;
 }
 
-static struct uw_flight *new_flight(struct uw_usb *u)
+/* What usbfs will charge for it, about: bytes. */
+static uint64_t charge(const struct uw_transfer_io *io)
+{
+	return io->length + (uint64_t)OVERHEAD * (1 + io->packets / PACKETS_AT_ONCE) + (uint64_t)PACKET * io->packets;
+}
+
+static void on_transfer(struct libusb_transfer *t);
+
+static struct uw_flight *new_flight(struct uw_usb *u, uint32_t packets)
 {
 	struct uw_flight *f = calloc(1, sizeof(*f));
 
 	if (!f)
 		return NULL;
 	f->usb = u;
+	f->packets = packets;
 	uw_list_init(&f->node);
-	f->transfer = libusb_alloc_transfer(0);
+	f->transfer = libusb_alloc_transfer((int)packets);
 	if (f->transfer)
 		return f;
 	free(f);
@@ -48,28 +61,123 @@ static struct uw_flight *new_flight(struct uw_usb *u)
 static void free_flight(struct uw_flight *f)
 {
 	libusb_free_transfer(f->transfer);
-	free(f->control);
+	free(f->own);
 	free(f);
 }
 
-/* Allocates only when more is in flight than ever before. */
-static struct uw_flight *get_flight(struct uw_usb *u)
+/* Allocates only when more is in flight than ever before, of packets or of transfers. */
+static struct uw_flight *get_flight(struct uw_usb *u, uint32_t packets)
 {
-	struct uw_list *node = uw_list_pop(&u->idle);
+	struct uw_flight *f;
+	struct uw_list *node;
 
-	return node ? UW_CONTAINER(node, struct uw_flight, node) : new_flight(u);
+	for (node = u->idle.next; node != &u->idle; node = node->next) {
+		f = UW_CONTAINER(node, struct uw_flight, node);
+		if (f->packets < packets)
+			continue;
+		uw_list_del(node);
+		return f;
+	}
+	node = packets ? uw_list_pop(&u->idle) : NULL;
+	if (node) /* one too small makes room for its successor, so that there are never more than were in flight at once */
+		free_flight(UW_CONTAINER(node, struct uw_flight, node));
+	return new_flight(u, packets);
 }
 
-static bool control_room(struct uw_flight *f, uint32_t bytes)
+static bool own_room(struct uw_flight *f, uint32_t bytes)
 {
-	uint8_t *control = bytes <= f->room ? f->control : realloc(f->control, bytes);
+	uint8_t *own = bytes <= f->room ? f->own : realloc(f->own, bytes);
 
-	if (!control)
+	if (!own && bytes)
 		return false;
-	f->control = control;
+	f->own = own;
 	f->room = bytes > f->room ? bytes : f->room;
 	return true;
 }
+
+/* ---- isochronous packets ---- */
+
+/* Do they lie one behind the other, as usbfs takes them? */
+static bool is_row(const struct uw_transfer_io *io)
+{
+	uint32_t i, at = io->iso[0].offset;
+
+	for (i = 0; i < io->packets; i++) {
+		if (io->iso[i].offset != at)
+			return false;
+		at += io->iso[i].length;
+	}
+	return true;
+}
+
+static uint64_t bytes_of_packets(const struct uw_transfer_io *io)
+{
+	uint64_t bytes = 0;
+	uint32_t i;
+
+	for (i = 0; i < io->packets; i++)
+		bytes += io->iso[i].length;
+	return bytes;
+}
+
+/* Between the row in our own buffer and where the packets lie in the region. */
+static void move_packets(struct uw_flight *f, const struct uw_transfer_io *io)
+{
+	uint8_t *at = f->own;
+	uint32_t i;
+
+	for (i = 0; i < io->packets; i++) {
+		if (io->endpoint & 0x80)
+			uw_copy(io->data + io->iso[i].offset, at, io->iso[i].actual);
+		else
+			uw_copy(at, io->data + io->iso[i].offset, io->iso[i].length);
+		at += io->iso[i].length;
+	}
+}
+
+static bool fill_packets(struct uw_flight *f, struct uw_transfer_io *io)
+{
+	struct libusb_transfer *t = f->transfer;
+	uint32_t i, bytes = (uint32_t)bytes_of_packets(io);
+	uint8_t *buffer = io->data + io->iso[0].offset;
+
+	f->bounced = !is_row(io);
+	if (f->bounced) {
+		if (!own_room(f, bytes))
+			return false;
+		buffer = f->own;
+		if (!(io->endpoint & 0x80))
+			move_packets(f, io);
+	}
+	libusb_fill_iso_transfer(t, f->usb->handle, io->endpoint, buffer, (int)bytes, (int)io->packets, on_transfer, f, 0);
+	for (i = 0; i < io->packets; i++) {
+		t->iso_packet_desc[i].length = io->iso[i].length;
+		t->iso_packet_desc[i].actual_length = 0;
+		t->iso_packet_desc[i].status = LIBUSB_TRANSFER_CANCELLED; /* unless the kernel says otherwise */
+	}
+	return true;
+}
+
+/* libusb has one word for a packet that was damaged and for one whose time had passed. */
+static void end_packets(struct uw_flight *f, struct uw_transfer_io *io)
+{
+	const struct libusb_iso_packet_descriptor *p = f->transfer->iso_packet_desc;
+	uint32_t i;
+
+	io->actual = 0;
+	for (i = 0; i < io->packets; i++) {
+		io->iso[i].actual = uw_min(p[i].actual_length, io->iso[i].length);
+		io->iso[i].status = status_of_transfer(p[i].status);
+		io->actual += io->iso[i].actual;
+	}
+	if (!f->bounced)
+		return;
+	io->copied = io->actual;
+	if (io->endpoint & 0x80)
+		move_packets(f, io);
+}
+
+/* ---- any transfer ---- */
 
 static void retry_held(struct uw_usb_host *host);
 
@@ -85,9 +193,11 @@ static void on_transfer(struct libusb_transfer *t)
 	if (io->type == UW_CONTROL) {
 		io->copied = io->actual;
 		if (in)
-			uw_copy(io->data, f->control + LIBUSB_CONTROL_SETUP_SIZE, io->actual);
+			uw_copy(io->data, f->own + LIBUSB_CONTROL_SETUP_SIZE, io->actual);
+	} else if (io->type == UW_ISOCH) {
+		end_packets(f, io);
 	}
-	host->memory -= io->length + OVERHEAD;
+	host->memory -= charge(io);
 	uw_list_add(&u->idle, &f->node);
 	uw_usb_answer(u, io, status_of_transfer(t->status));
 	retry_held(host);
@@ -100,16 +210,22 @@ static bool fill(struct uw_flight *f, struct uw_transfer_io *io)
 
 	f->io = io;
 	t->flags = 0;
+	t->num_iso_packets = 0;
+	if (io->type == UW_ISOCH)
+		return fill_packets(f, io);
 	if (io->type == UW_CONTROL) {
-		if (!control_room(f, LIBUSB_CONTROL_SETUP_SIZE + io->length))
+		if (!own_room(f, LIBUSB_CONTROL_SETUP_SIZE + io->length))
 			return false;
-		uw_copy(f->control, io->setup, LIBUSB_CONTROL_SETUP_SIZE);
+		uw_copy(f->own, io->setup, LIBUSB_CONTROL_SETUP_SIZE);
 		if (!(io->endpoint & 0x80))
-			uw_copy(f->control + LIBUSB_CONTROL_SETUP_SIZE, io->data, io->length);
-		libusb_fill_control_transfer(t, handle, f->control, on_transfer, f, 0);
+			uw_copy(f->own + LIBUSB_CONTROL_SETUP_SIZE, io->data, io->length);
+		libusb_fill_control_transfer(t, handle, f->own, on_transfer, f, 0);
 		return true;
 	}
-	if (io->type == UW_BULK)
+	if (io->stream)
+		libusb_fill_bulk_stream_transfer(t, handle, io->endpoint, io->stream, io->data, (int)io->length, on_transfer,
+						 f, 0);
+	else if (io->type == UW_BULK)
 		libusb_fill_bulk_transfer(t, handle, io->endpoint, io->data, (int)io->length, on_transfer, f, 0);
 	else
 		libusb_fill_interrupt_transfer(t, handle, io->endpoint, io->data, (int)io->length, on_transfer, f, 0);
@@ -122,12 +238,12 @@ static bool fill(struct uw_flight *f, struct uw_transfer_io *io)
 /* Would the kernel refuse it anyway? Asking first spares a transfer that libusb has cut up from failing half way. */
 static bool fits(const struct uw_usb_host *host, const struct uw_transfer_io *io)
 {
-	return !host->memory_max || !host->memory || host->memory + io->length + OVERHEAD <= host->memory_max;
+	return !host->memory_max || !host->memory || host->memory + charge(io) <= host->memory_max;
 }
 
 static int try_submit(struct uw_usb *u, struct uw_transfer_io *io)
 {
-	struct uw_flight *f = fits(u->host, io) ? get_flight(u) : NULL;
+	struct uw_flight *f = fits(u->host, io) ? get_flight(u, io->packets) : NULL;
 	int result;
 
 	if (!f)
@@ -138,7 +254,7 @@ static int try_submit(struct uw_usb *u, struct uw_transfer_io *io)
 		return result;
 	}
 	io->own = f;
-	u->host->memory += io->length + OVERHEAD;
+	u->host->memory += charge(io);
 	if (io->type != UW_CONTROL)
 		u->fresh = false;
 	uw_list_del(&io->node);
@@ -180,14 +296,23 @@ void uw_flight_timer(struct uw_device *device)
 	retry_device(uw_usb_of(device));
 }
 
-static bool endpoint_held(const struct uw_usb *u, uint8_t endpoint)
+/* What is in one order with it: an endpoint's transfers, or a stream's. */
+static bool order_held(const struct uw_usb *u, const struct uw_transfer_io *io)
 {
 	struct uw_list *node;
 
 	for (node = u->held.next; node != &u->held; node = node->next)
-		if (uw_usb_io_at(node)->endpoint == endpoint)
+		if (uw_usb_io_at(node)->endpoint == io->endpoint && uw_usb_io_at(node)->stream == io->stream)
 			return true;
 	return false;
+}
+
+/* More than usbfs takes at all would wait for ever; packets over one another would need more memory than they have. */
+static bool possible(struct uw_usb_host *host, const struct uw_transfer_io *io)
+{
+	if (host->memory_max && io->length > host->memory_max)
+		host->memory_max = uw_sysfs_usb_memory(); /* somebody may have raised it */
+	return (!host->memory_max || io->length <= host->memory_max) && bytes_of_packets(io) <= io->length;
 }
 
 void uw_flight_submit(struct uw_device *device, struct uw_transfer_io *io)
@@ -198,11 +323,11 @@ void uw_flight_submit(struct uw_device *device, struct uw_transfer_io *io)
 	io->own = NULL;
 	if (u->lost) {
 		uw_usb_answer(u, io, UW_ST_NO_DEVICE);
-	} else if (io->type == UW_ISOCH || io->stream) {
+	} else if (!possible(u->host, io)) {
 		uw_usb_answer(u, io, UW_ST_UNSUPPORTED);
 	} else if (!uw_usb_has_endpoint(u, io)) {
 		uw_usb_answer(u, io, UW_ST_NO_ENDPOINT);
-	} else if (endpoint_held(u, io->endpoint) || !send_on(u, io)) {
+	} else if (order_held(u, io) || !send_on(u, io)) {
 		uw_list_add(&u->held, &io->node);
 		if (!u->host->memory)
 			u->dev.host->arm(&u->dev, u->dev.host->now(&u->dev) + RETRY);
@@ -242,7 +367,7 @@ void uw_flight_drop(struct uw_usb *u)
 	struct uw_list *node;
 
 	while (!uw_list_empty(&u->active)) {
-		u->host->memory -= uw_usb_io_at(u->active.next)->length + OVERHEAD;
+		u->host->memory -= charge(uw_usb_io_at(u->active.next));
 		free_flight(uw_usb_io_at(u->active.next)->own);
 		uw_usb_answer(u, uw_usb_io_at(u->active.next), UW_ST_CANCELLED);
 	}

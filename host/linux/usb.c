@@ -44,7 +44,7 @@ static void on_node(struct uw_source *source, uint32_t events)
 	libusb_handle_events_timeout_completed(u->host->context, &none, NULL);
 }
 
-/* Streams come with isochronous transfers; a guest whose suspend fails leaves the device awake, which is safe. */
+/* A guest whose suspend fails leaves the device awake, which is safe. */
 static void usb_unsupported(struct uw_device *device, struct uw_transfer_io *io)
 {
 	uw_list_init(&io->node);
@@ -180,8 +180,8 @@ static const struct uw_backend backend = {
 	.set_configuration = uw_verb_submit,
 	.set_interface = uw_verb_submit,
 	.clear_halt = uw_verb_submit,
-	.alloc_streams = usb_unsupported,
-	.free_streams = usb_unsupported,
+	.alloc_streams = uw_verb_submit,
+	.free_streams = uw_verb_submit,
 	.suspend = usb_unsupported,
 	.resume = usb_unsupported,
 	.timer = uw_flight_timer,

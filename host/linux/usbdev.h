@@ -38,8 +38,10 @@ struct uw_flight {
 	struct uw_usb *usb;
 	struct uw_transfer_io *io;
 	struct libusb_transfer *transfer;
-	uint8_t *control;      /* setup packet and data */
-	uint32_t room;         /* bytes of control */
+	uint32_t packets;      /* that transfer has room for */
+	uint8_t *own;          /* a buffer beside the region, where the kernel wants the bytes otherwise than they lie there */
+	uint32_t room;         /* bytes of it */
+	bool bounced;          /* isochronous: it is used now */
 };
 
 static inline struct uw_usb *uw_usb_of(struct uw_device *device)

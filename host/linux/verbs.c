@@ -104,6 +104,22 @@ static uint32_t reset(struct uw_usb *u)
 	return result == LIBUSB_ERROR_NOT_FOUND ? UW_ST_NO_DEVICE : uw_usb_status_of_call(result, UW_ST_PROTOCOL);
 }
 
+/* USB 3.2 8.12.1.4. libusb takes the addresses as not constant, and leaves them as they are. */
+static void alloc_streams(struct uw_usb *u, struct uw_transfer_io *io)
+{
+	int granted = libusb_alloc_streams(u->handle, io->arg[0], (unsigned char *)(uintptr_t)io->endpoints, io->arg[1]);
+
+	io->actual = granted > 0 ? (uint32_t)granted : 0;
+	io->status = granted > 0 ? UW_ST_OK : uw_usb_status_of_call(granted, UW_ST_UNSUPPORTED);
+}
+
+static void free_streams(struct uw_usb *u, struct uw_transfer_io *io)
+{
+	int result = libusb_free_streams(u->handle, (unsigned char *)(uintptr_t)io->endpoints, io->arg[1]);
+
+	io->status = uw_usb_status_of_call(result, UW_ST_HOST);
+}
+
 void uw_verb_run(struct uw_job *job)
 {
 	struct uw_usb *u = UW_CONTAINER(job, struct uw_usb, job);
@@ -121,6 +137,12 @@ void uw_verb_run(struct uw_job *job)
 		io->status = uw_usb_status_of_call(set_interface(u, io->arg[0], io->arg[1]), UW_ST_STALL);
 		u->fresh = false;
 		break;
+	case UW_VERB_ALLOC_STREAMS:
+		alloc_streams(u, io);
+		break;
+	case UW_VERB_FREE_STREAMS:
+		free_streams(u, io);
+		break;
 	default:
 		io->status = uw_usb_status_of_call(libusb_clear_halt(u->handle, (unsigned char)io->arg[0]), UW_ST_STALL);
 		u->fresh = false;
@@ -133,7 +155,7 @@ void uw_verb_done(struct uw_job *job)
 	struct uw_usb *u = UW_CONTAINER(job, struct uw_usb, job);
 	struct uw_transfer_io *io = uw_usb_io_at(u->verbs.next);
 
-	if (io->verb != UW_VERB_CLEAR_HALT)
+	if (io->verb == UW_VERB_RESET || io->verb == UW_VERB_SET_CONFIGURATION || io->verb == UW_VERB_SET_INTERFACE)
 		uw_usb_note_endpoints(u);
 	if (io->status == UW_ST_NO_DEVICE)
 		uw_usb_lose(u);
