@@ -174,7 +174,8 @@ static void see_gone(struct uw_devs *devs)
 		dev = UW_CONTAINER(node, struct uw_dev, node);
 		if (!dev->real || dev->gone)
 			continue;
-		if (!uw_sysfs_read(dev->device->bus_id, &now) || now.number != dev->number)
+		/* While the kernel resets a device, it shows no number. */
+		if (uw_sysfs_read(dev->device->bus_id, &now) ? now.number != dev->number : !now.bus)
 			dev->gone = devs->attention = true;
 	}
 }

@@ -19,7 +19,7 @@ struct uw_sysfs_device {
 	uint32_t bus, number;      /* of the device node */
 };
 
-/* False: there is no such device, or it is no bus id. */
+/* False: there is no such device, or it is no bus id, or the kernel is just resetting it: then bus is not 0. */
 UW_MUST_CHECK bool uw_sysfs_read(const char *bus_id, struct uw_sysfs_device *device);
 /* Has the device, or an interface of its present configuration, this class? */
 UW_MUST_CHECK bool uw_sysfs_has_class(const struct uw_sysfs_device *device, uint8_t class_code);
