@@ -18,7 +18,7 @@ static const char *word(const char *const *words, size_t count, uint32_t value)
 }
 
 static const char *const speeds[] = { "none", "low", "full", "high", "super" };
-static const char *const device_states[] = { "free", "opening", "attached", "waiting", "hub", "awaited" };
+static const char *const device_states[] = { "free", "opening", "attached", "waiting", "hub", "awaited", "closing" };
 static const char *const links[] = { "ivshmem", "file", "hdv" };
 static const char *const phases[] = { "draining", "offered", "greeting", "running", "closed", "down" };
 static const char *const breakers[] = { "closed", "open", "half-open" };

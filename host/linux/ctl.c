@@ -110,7 +110,11 @@ static void do_unbind(struct uw_client *c)
 		uw_talk_malformed(&c->talk);
 		return;
 	}
-	uw_devs_unbind(&c->server->worker->devs, (const char *)unbind->bus_id, &outcome);
+	c->talk.waiting = true;
+	uw_devs_unbind(&c->server->worker->devs, (const char *)unbind->bus_id, c, c->talk.id, &outcome);
+	if (outcome.status == UW_PENDING)
+		return;
+	c->talk.waiting = false;
 	uw_talk_end(&c->talk, outcome.status, outcome.text);
 }
 

@@ -2,8 +2,8 @@
 /*
  * The devices of both backends, model and real, and which VM's port each is bound to.
  *
- *   FREE --bind--> OPENING --open--> ATTACHED --guest orphaned--> WAITING --guest back--> OPENING
- *    ^------------- unbind, unplugged, open failed, from any but OPENING -------------'
+ *   FREE --bind--> OPENING --open--> ATTACHED --guest orphaned--> CLOSING --> WAITING --guest back--> OPENING
+ *    ^------ unbind, unplugged, open failed, from any but OPENING, by way of CLOSING from ATTACHED --------'
  */
 #include "dev.h"
 
@@ -11,16 +11,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "inuse.h"
 #include "log.h"
-#include "policy.h"
 #include "sysfs.h"
 #include "field.h"
 
-static void say(struct uw_outcome *outcome, uint16_t status, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
-
-static void say(struct uw_outcome *outcome, uint16_t status, const char *format, ...)
+void uw_say(struct uw_outcome *outcome, uint16_t status, const char *format, ...)
 {
 	va_list args;
 
@@ -109,7 +104,7 @@ struct uw_dev *uw_dev_find(const struct uw_devs *devs, const char *bus_id)
 	return NULL;
 }
 
-static struct uw_link *find_link(const struct uw_devs *devs, const char *vm, struct uw_outcome *outcome)
+struct uw_link *uw_devs_link(const struct uw_devs *devs, const char *vm, struct uw_outcome *outcome)
 {
 	char names[UW_CTL_TEXT / 2] = "";
 	size_t used = 0;
@@ -125,15 +120,15 @@ static struct uw_link *find_link(const struct uw_devs *devs, const char *vm, str
 						 uw_link_name(&devs->links[i]));
 	}
 	if (*vm)
-		say(outcome, UW_CTL_NO_VM, "there is no VM %s; there are:%s", vm, names);
+		uw_say(outcome, UW_CTL_NO_VM, "there is no VM %s; there are:%s", vm, names);
 	else
-		say(outcome, UW_CTL_NO_VM, "say which VM with --vm; there are:%s", names);
+		uw_say(outcome, UW_CTL_NO_VM, "say which VM with --vm; there are:%s", names);
 	return NULL;
 }
 
-/* ---- bind ---- */
+/* ---- real devices ---- */
 
-static void free_real(struct uw_dev *dev)
+void uw_dev_free_real(struct uw_dev *dev)
 {
 	if (!dev->real)
 		return;
@@ -141,27 +136,6 @@ static void free_real(struct uw_dev *dev)
 	uw_usb_free(dev->device);
 	uw_list_del(&dev->node);
 	free(dev);
-}
-
-/* Ends a binding, whatever its state but OPENING. */
-static void let_go(struct uw_dev *dev)
-{
-	struct uw_link *link = dev->link;
-
-	if (dev->port)
-		uw_host_detach(&link->host, dev->port, dev->all->loop->now);
-	if (dev->state == UW_CTL_ATTACHED)
-		dev->device->ops->close(dev->device);
-	if (dev->port)
-		link->devs[dev->port] = NULL;
-	link->dirty = true;
-	dev->link = NULL;
-	dev->port = 0;
-	dev->gone = dev->leaving = false;
-	dev->match[0] = 0;
-	dev->timer = UW_NEVER;
-	dev->state = UW_CTL_FREE;
-	free_real(dev);
 }
 
 static void tell_asker(struct uw_dev *dev, const struct uw_outcome *outcome)
@@ -172,6 +146,97 @@ static void tell_asker(struct uw_dev *dev, const struct uw_outcome *outcome)
 		devs->answer(dev->asker, dev->asker_id, outcome);
 	dev->asker = NULL;
 }
+
+/* ---- closing ---- */
+
+static void leave_port(struct uw_dev *dev)
+{
+	if (dev->port)
+		dev->link->devs[dev->port] = NULL;
+	dev->port = 0;
+	dev->link->dirty = true;
+}
+
+/* What was closed is free, or no more, and may be bound again. */
+static void set_free(struct uw_dev *dev)
+{
+	leave_port(dev);
+	dev->link = NULL;
+	dev->gone = dev->leaving = false;
+	dev->timer = UW_NEVER;
+	dev->state = UW_CTL_FREE;
+	dev->all->follow.look = true;
+	tell_asker(dev, &dev->farewell);
+	uw_dev_free_real(dev);
+}
+
+static void end_close(struct uw_dev *dev)
+{
+	dev->state = UW_CTL_WAITING;
+	switch (dev->then) {
+	case UW_THEN_FREE:
+		set_free(dev);
+		break;
+	case UW_THEN_WAIT:
+		break;
+	case UW_THEN_MOVE:
+		leave_port(dev);
+		dev->link = dev->move_to;
+		uw_dev_start_open(dev);
+		break;
+	default:
+		uw_dev_start_open(dev);
+		break;
+	}
+}
+
+static void on_closed(struct uw_device *device)
+{
+	end_close(device->owner);
+}
+
+/* A real device takes its time, and the others' transfers go on meanwhile; a model closes at once. */
+static void close_then(struct uw_dev *dev, enum uw_then then)
+{
+	bool open = dev->state == UW_CTL_ATTACHED;
+
+	dev->then = then;
+	if (dev->state == UW_CTL_CLOSING)
+		return;
+	dev->timer = UW_NEVER;
+	if (open && dev->real) {
+		dev->state = UW_CTL_CLOSING;
+		uw_usb_shut(dev->device, on_closed);
+		return;
+	}
+	if (open)
+		dev->device->ops->close(dev->device);
+	end_close(dev);
+}
+
+static void detach(struct uw_dev *dev)
+{
+	if (dev->port)
+		uw_host_detach(&dev->link->host, dev->port, dev->all->loop->now);
+	dev->link->dirty = true;
+}
+
+void uw_dev_let_go(struct uw_dev *dev)
+{
+	dev->gone = false;
+	dev->match[0] = 0;
+	detach(dev);
+	close_then(dev, UW_THEN_FREE);
+}
+
+void uw_dev_move(struct uw_dev *dev, struct uw_link *to)
+{
+	detach(dev);
+	dev->move_to = to;
+	close_then(dev, UW_THEN_MOVE);
+}
+
+/* ---- opening ---- */
 
 /* What was bound by hand is remembered from now on; of what was bound by its bus id, also the port. */
 static void remember(struct uw_dev *dev)
@@ -208,17 +273,17 @@ static void attach(struct uw_dev *dev, struct uw_outcome *outcome)
 	dev->state = UW_CTL_ATTACHED;
 	if (dev->port) {
 		uw_host_opened(&dev->link->host, dev->port);
-		say(outcome, UW_CTL_OK, "%s is open again for VM %s", dev->device->bus_id, vm);
+		uw_say(outcome, UW_CTL_OK, "%s is open again for VM %s", dev->device->bus_id, vm);
 		return;
 	}
 	dev->port = choose_port(dev);
 	if (!dev->port) {
-		say(outcome, UW_CTL_NO_PORT, "VM %s has no free port for a device of this speed; unbind another", vm);
+		uw_say(outcome, UW_CTL_NO_PORT, "VM %s has no free port for a device of this speed; unbind another", vm);
 		return;
 	}
 	dev->link->devs[dev->port] = dev;
 	uw_host_attach(&dev->link->host, dev->port, dev->device->speed, dev->all->loop->now);
-	say(outcome, UW_CTL_OK, "%s is at port %u of VM %s", dev->device->bus_id, dev->port, vm);
+	uw_say(outcome, UW_CTL_OK, "%s is at port %u of VM %s", dev->device->bus_id, dev->port, vm);
 }
 
 static void finish_open(struct uw_dev *dev)
@@ -229,7 +294,7 @@ static void finish_open(struct uw_dev *dev)
 	dev->link->dirty = true;
 	if (dev->opened) {
 		dev->state = UW_CTL_WAITING;
-		say(&outcome, UW_CTL_FAILED, "%s cannot be opened: %s", dev->device->bus_id,
+		uw_say(&outcome, UW_CTL_FAILED, "%s cannot be opened: %s", dev->device->bus_id,
 		    dev->real ? uw_usb_reason(dev->device) : "the model refuses");
 	} else {
 		if (dev->real)
@@ -243,8 +308,8 @@ static void finish_open(struct uw_dev *dev)
 	if (outcome.status && !dev->by_hand && !dev->gone)
 		uw_follow_failed(devs, dev->device->bus_id, dev->number);
 	if (outcome.status || dev->leaving) {
-		let_go(dev); /* a real one is no more */
-		devs->follow.look = true;
+		dev->farewell = outcome;
+		uw_dev_let_go(dev); /* a real one may be no more */
 	}
 }
 
@@ -261,7 +326,7 @@ static void on_opened(struct uw_job *job)
 }
 
 /* A real device takes its time over a reset, so it is opened on its thread; a model opens at once. */
-static void start_open(struct uw_dev *dev)
+void uw_dev_start_open(struct uw_dev *dev)
 {
 	struct uw_sysfs_device now;
 
@@ -278,7 +343,7 @@ static void start_open(struct uw_dev *dev)
 	finish_open(dev);
 }
 
-static struct uw_dev *add_real(struct uw_devs *devs, const char *bus_id, struct uw_outcome *outcome)
+struct uw_dev *uw_dev_add_real(struct uw_devs *devs, const char *bus_id, struct uw_outcome *outcome)
 {
 	struct uw_dev *dev = calloc(1, sizeof(*dev));
 	struct uw_device *device;
@@ -291,7 +356,7 @@ static struct uw_dev *add_real(struct uw_devs *devs, const char *bus_id, struct 
 		return NULL;
 	}
 	if (uw_thread_start(&dev->thread, &devs->returns)) {
-		say(outcome, UW_CTL_FAILED, "no thread for %s", bus_id);
+		uw_say(outcome, UW_CTL_FAILED, "no thread for %s", bus_id);
 		uw_usb_free(device);
 		free(dev);
 		return NULL;
@@ -299,222 +364,6 @@ static struct uw_dev *add_real(struct uw_devs *devs, const char *bus_id, struct 
 	dev->real = true;
 	uw_dev_adopt(devs, dev, device);
 	return dev;
-}
-
-static bool may_bind(const struct uw_dev *dev, const struct uw_link *link, struct uw_outcome *outcome)
-{
-	if (dev->link)
-		say(outcome, UW_CTL_BOUND, "%s is bound to VM %s already", dev->device->bus_id,
-		    uw_link_name(dev->link));
-	else if (!uw_host_port_for(&link->host, dev->device->speed))
-		say(outcome, UW_CTL_NO_PORT, "VM %s has no free port for a device of this speed; unbind another",
-		    uw_link_name(link));
-	else
-		return true;
-	return false;
-}
-
-/* May a real device be taken at all? */
-static bool permitted(const struct uw_devs *devs, const char *bus_id, uint32_t flags, struct uw_outcome *outcome)
-{
-	struct uw_sysfs_device d;
-	char why[UW_WHY];
-
-	if (!devs->usb.context || !uw_sysfs_read(bus_id, &d) || d.hub)
-		return true; /* to be refused for that */
-	if (!uw_policy_allows(devs->config, &d, why)) {
-		say(outcome, UW_CTL_POLICY, "%s may not be bound; %s", bus_id, why);
-		return false;
-	}
-	if ((flags & UW_BINDING_FORCED) || !uw_in_use(bus_id, why, sizeof(why)))
-		return true;
-	say(outcome, UW_CTL_IN_USE, "%s is in use: %s; with --force it would be bound all the same", bus_id, why);
-	return false;
-}
-
-/* The device, bound to the link and on its way to be open; NULL: the outcome says why. */
-static struct uw_dev *bind_device(struct uw_devs *devs, const char *bus_id, struct uw_link *link, uint32_t flags,
-				  struct uw_outcome *outcome)
-{
-	struct uw_dev *dev = uw_dev_find(devs, bus_id);
-
-	if (!dev && permitted(devs, bus_id, flags, outcome))
-		dev = add_real(devs, bus_id, outcome);
-	if (!dev)
-		return NULL;
-	if (!may_bind(dev, link, outcome)) {
-		if (!dev->link)
-			free_real(dev);
-		return NULL;
-	}
-	dev->link = link;
-	dev->flags = flags;
-	return dev;
-}
-
-bool uw_dev_follow(struct uw_devs *devs, const char *bus_id, const struct uw_binding *binding, struct uw_outcome *outcome)
-{
-	struct uw_link *link = find_link(devs, binding->vm, outcome);
-	struct uw_dev *dev;
-
-	if (!link)
-		return false;
-	say(outcome, UW_CTL_NO_DEVICE, "it has gone again");
-	dev = bind_device(devs, bus_id, link, binding->flags, outcome);
-	if (!dev)
-		return false;
-	UW_TEXT_PUT(dev->match, binding->match);
-	dev->want = (uint8_t)binding->port;
-	dev->by_hand = false;
-	start_open(dev);
-	return true;
-}
-
-/* A hardware id: whatever fits is bound as it comes, from those that are there now on. */
-static void bind_pattern(struct uw_devs *devs, const char *pattern, struct uw_link *link, uint32_t flags,
-			 struct uw_outcome *outcome)
-{
-	struct uw_binding *b = uw_bindings_find(&devs->bindings, pattern);
-
-	if (b && !strcmp(b->vm, uw_link_name(link)))
-		say(outcome, UW_CTL_BOUND, "%s is bound to VM %s already", pattern, b->vm);
-	else if (b && !(flags & UW_CTL_BIND_MOVE))
-		say(outcome, UW_CTL_BOUND, "%s is bound to VM %s; usbwarp move gives it to another", pattern, b->vm);
-	else if (!uw_bindings_put(&devs->bindings, pattern, uw_link_name(link),
-				  flags & UW_CTL_BIND_FORCE ? UW_BINDING_FORCED : 0))
-		say(outcome, UW_CTL_FAILED, "there are %u bindings already; unbind one", UW_BINDINGS_MAX);
-	else
-		say(outcome, UW_CTL_OK, "devices %s go to VM %s, those that are there and those to come", pattern,
-		    uw_link_name(link));
-	if (outcome->status)
-		return;
-	uw_log(UW_LOG_INFO, "%s", outcome->text);
-	devs->changed(devs);
-	devs->follow.look = true;
-}
-
-/* False: it cannot be taken from where it is; the outcome says why. Else it is free, or there is none. */
-static bool take_away(struct uw_devs *devs, const char *bus_id, const struct uw_link *to, struct uw_outcome *outcome)
-{
-	struct uw_dev *dev = uw_dev_find(devs, bus_id);
-
-	if (!dev || !dev->link)
-		return true;
-	if (dev->state == UW_CTL_OPENING) {
-		say(outcome, UW_CTL_BUSY, "%s is just being opened; try again", bus_id);
-	} else if (dev->link == to) {
-		say(outcome, UW_CTL_BOUND, "%s is bound to VM %s already", bus_id, uw_link_name(to));
-	} else if (!uw_host_port_for(&to->host, dev->device->speed)) {
-		say(outcome, UW_CTL_NO_PORT, "VM %s has no free port for a device of this speed; unbind another",
-		    uw_link_name(to));
-	} else {
-		uw_log(UW_LOG_INFO, "%s leaves VM %s", bus_id, uw_link_name(dev->link));
-		let_go(dev);
-		return true;
-	}
-	return false;
-}
-
-void uw_devs_bind(struct uw_devs *devs, const char *match, const char *vm, uint32_t flags, struct uw_client *asker,
-		  uint32_t id, struct uw_outcome *outcome)
-{
-	struct uw_link *link = find_link(devs, vm, outcome);
-	struct uw_dev *dev;
-
-	if (!link)
-		return;
-	if (uw_binding_is_pattern(match)) {
-		bind_pattern(devs, match, link, flags, outcome);
-		return;
-	}
-	if ((flags & UW_CTL_BIND_MOVE) && !take_away(devs, match, link, outcome))
-		return;
-	say(outcome, UW_CTL_NO_DEVICE, "there is no device %s; usbwarp list shows those there are", match);
-	dev = bind_device(devs, match, link, flags & UW_CTL_BIND_FORCE ? UW_BINDING_FORCED : 0, outcome);
-	devs->follow.look = true; /* what was taken away and not bound goes back */
-	if (!dev)
-		return;
-	outcome->status = UW_PENDING;
-	UW_TEXT_PUT(dev->match, match);
-	uw_follow_forgive(devs, match);
-	dev->by_hand = true;
-	dev->want = 0;
-	dev->asker = asker;
-	dev->asker_id = id;
-	start_open(dev);
-}
-
-/* Every device that is bound under this hardware id. */
-static uint32_t let_go_of(struct uw_devs *devs, const char *pattern)
-{
-	struct uw_list *node = devs->devs.next, *next;
-	struct uw_dev *dev;
-	uint32_t count = 0;
-
-	for (; node != &devs->devs; node = next) {
-		next = node->next;
-		dev = UW_CONTAINER(node, struct uw_dev, node);
-		if (!dev->link || strcasecmp(dev->match, pattern))
-			continue;
-		count++;
-		dev->leaving = dev->state == UW_CTL_OPENING;
-		if (dev->leaving)
-			continue;
-		let_go(dev);
-		next = devs->devs.next; /* closing one may end the opening, and so the life, of another */
-	}
-	return count;
-}
-
-/* A binding without a device now, or of many. */
-static void unbind_binding(struct uw_devs *devs, struct uw_binding *b, struct uw_outcome *outcome)
-{
-	uint32_t count;
-
-	say(outcome, UW_CTL_OK, "%s is no longer waited for", b->match);
-	if (uw_binding_is_pattern(b->match)) {
-		count = let_go_of(devs, b->match);
-		say(outcome, UW_CTL_OK, "%s is no longer waited for; %u devices have left VM %s", b->match, count, b->vm);
-	}
-	uw_bindings_remove(&devs->bindings, b);
-}
-
-/* Under a hardware id the device would come back at once, so it is left alone until it is plugged in anew. */
-static void unbind_device(struct uw_devs *devs, struct uw_dev *dev, struct uw_binding *b, struct uw_outcome *outcome)
-{
-	const char *bus_id = dev->device->bus_id;
-
-	say(outcome, UW_CTL_OK, "%s has left VM %s", bus_id, uw_link_name(dev->link));
-	if (b)
-		uw_bindings_remove(&devs->bindings, b);
-	b = uw_bindings_for(&devs->bindings, bus_id, dev->device->vendor, dev->device->product);
-	if (b) {
-		say(outcome, UW_CTL_OK, "%s has left VM %s; it will be bound under %s again when it is plugged in anew",
-		    bus_id, uw_link_name(dev->link), b->match);
-		uw_follow_leave(devs, bus_id, dev->number);
-	}
-	let_go(dev);
-}
-
-void uw_devs_unbind(struct uw_devs *devs, const char *match, struct uw_outcome *outcome)
-{
-	struct uw_binding *b = uw_bindings_find(&devs->bindings, match);
-	struct uw_dev *dev = uw_dev_find(devs, match);
-
-	if (dev && dev->state == UW_CTL_OPENING) {
-		say(outcome, UW_CTL_BUSY, "%s is just being opened; try again", match);
-		return;
-	}
-	if (dev && dev->link) {
-		unbind_device(devs, dev, b, outcome);
-	} else if (b) {
-		unbind_binding(devs, b, outcome);
-	} else {
-		say(outcome, UW_CTL_NOT_BOUND, "%s is not bound", match);
-		return;
-	}
-	uw_log(UW_LOG_INFO, "%s", outcome->text);
-	devs->changed(devs);
 }
 
 void uw_devs_forget(struct uw_devs *devs, const struct uw_client *client)
@@ -556,15 +405,15 @@ void uw_dev_suspend_binding(struct uw_dev *dev)
 	if (dev->state != UW_CTL_ATTACHED)
 		return;
 	uw_log(UW_LOG_INFO, "%s is closed until its guest is back", dev->device->bus_id);
-	dev->state = UW_CTL_WAITING;
-	dev->timer = UW_NEVER;
-	dev->device->ops->close(dev->device);
+	close_then(dev, UW_THEN_WAIT);
 }
 
 void uw_dev_resume_binding(struct uw_dev *dev)
 {
 	if (dev->state == UW_CTL_WAITING)
-		start_open(dev);
+		uw_dev_start_open(dev);
+	else if (dev->state == UW_CTL_CLOSING && dev->then == UW_THEN_WAIT)
+		dev->then = UW_THEN_OPEN;
 }
 
 /* ---- turns of the loop ---- */
@@ -576,13 +425,13 @@ static struct uw_dev *find_gone(const struct uw_devs *devs)
 
 	for (node = devs->devs.next; node != &devs->devs; node = node->next) {
 		dev = UW_CONTAINER(node, struct uw_dev, node);
-		if (dev->gone && dev->state != UW_CTL_OPENING)
+		if (dev->gone && dev->state != UW_CTL_OPENING && !(dev->state == UW_CTL_CLOSING && dev->then == UW_THEN_FREE))
 			return dev;
 	}
 	return NULL;
 }
 
-/* Each search begins anew, as closing one device may end the opening, and so the life, of another. */
+/* Each search begins anew, as closing one may be the end of it. */
 static void drop_gone(struct uw_devs *devs)
 {
 	struct uw_dev *dev;
@@ -590,8 +439,8 @@ static void drop_gone(struct uw_devs *devs)
 	devs->attention = false;
 	while ((dev = find_gone(devs)) != NULL) {
 		uw_log(UW_LOG_INFO, "%s was unplugged", dev->device->bus_id);
-		let_go(dev);
-		devs->follow.look = true;
+		uw_say(&dev->farewell, UW_CTL_FAILED, "%s was unplugged", dev->device->bus_id);
+		uw_dev_let_go(dev);
 	}
 }
 
@@ -703,26 +552,6 @@ void uw_devs_each(struct uw_devs *devs, void (*each)(void *ctx, const struct uw_
 
 /* ---- the whole ---- */
 
-/* A binding without a VM's name is for the only one; a VM that is not configured now may be again. */
-static void settle_vms(struct uw_devs *devs)
-{
-	struct uw_outcome outcome;
-	struct uw_binding *b;
-	struct uw_link *link;
-	uint32_t i;
-
-	for (i = devs->bindings.count; i--;) {
-		b = &devs->bindings.entry[i];
-		link = find_link(devs, b->vm, &outcome);
-		if (link)
-			UW_TEXT_PUT(b->vm, uw_link_name(link));
-		else
-			uw_log(UW_LOG_WARNING, "%s is not bound: %s", b->match, outcome.text);
-		if (!*b->vm)
-			uw_bindings_remove(&devs->bindings, b);
-	}
-}
-
 bool uw_devs_open(struct uw_devs *devs, struct uw_loop *loop, const struct uw_start *start)
 {
 	uint32_t i;
@@ -739,38 +568,48 @@ bool uw_devs_open(struct uw_devs *devs, struct uw_loop *loop, const struct uw_st
 		if (!uw_dev_add_model(devs, &start->config->model[i]))
 			return false;
 	uw_follow_open(devs);
-	settle_vms(devs);
+	uw_devs_settle(devs);
 	return true;
 }
 
-static bool any_opening(const struct uw_devs *devs)
+static bool any_under_way(const struct uw_devs *devs)
 {
 	struct uw_list *node;
+	uint8_t state;
 
-	for (node = devs->devs.next; node != &devs->devs; node = node->next)
-		if (UW_CONTAINER(node, struct uw_dev, node)->state == UW_CTL_OPENING)
+	for (node = devs->devs.next; node != &devs->devs; node = node->next) {
+		state = UW_CONTAINER(node, struct uw_dev, node)->state;
+		if (state == UW_CTL_OPENING || state == UW_CTL_CLOSING)
 			return true;
+	}
 	return false;
+}
+
+/* At the end nothing else has to go on, so every device is closed at once, and waited for. */
+static void end(struct uw_dev *dev)
+{
+	if (dev->link)
+		detach(dev);
+	if (dev->state == UW_CTL_ATTACHED)
+		dev->device->ops->close(dev->device);
+	uw_dev_free_real(dev);
 }
 
 void uw_devs_close(struct uw_devs *devs)
 {
-	struct uw_list *node;
-	struct uw_dev *dev;
+	struct uw_list *node, *next;
 
 	uw_follow_close(devs);
-	while (any_opening(devs))
-		uw_returns_wait(&devs->returns);
-	while ((node = uw_list_pop(&devs->devs)) != NULL) {
-		dev = UW_CONTAINER(node, struct uw_dev, node);
-		if (dev->model) {
-			if (dev->link)
-				let_go(dev);
-			free(dev);
-		} else {
-			let_go(dev);
-		}
+	while (any_under_way(devs)) {
+		uw_loop_wait(devs->loop, devs->next_timer);
+		call_timers(devs);
 	}
+	for (node = devs->devs.next; node != &devs->devs; node = next) {
+		next = node->next;
+		end(UW_CONTAINER(node, struct uw_dev, node));
+	}
+	while ((node = uw_list_pop(&devs->devs)) != NULL)
+		free(UW_CONTAINER(node, struct uw_dev, node)); /* of a model */
 	uw_usb_fini(&devs->usb);
 	uw_returns_close(&devs->returns);
 }

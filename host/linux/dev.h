@@ -20,8 +20,16 @@ struct uw_outcome {
 
 #define UW_PENDING 0xffffu     /* the asker will be told later */
 
-/* Who waits for the end of a bind; NULL in devs->answer's stead once it has gone. */
+/* Who waits for the end of a bind or unbind; NULL in devs->answer's stead once it has gone. */
 struct uw_client;
+
+/* What follows when a device has been closed. */
+enum uw_then {
+	UW_THEN_FREE,          /* its binding has ended */
+	UW_THEN_WAIT,          /* for its guest */
+	UW_THEN_OPEN,          /* its guest is back already */
+	UW_THEN_MOVE,          /* another VM has it */
+};
 
 struct uw_dev {
 	struct uw_list node;
@@ -33,6 +41,9 @@ struct uw_dev {
 	uint8_t want;          /* to attach to; 0: any */
 	bool real;             /* a real device: has a thread, and exists here only while bound */
 	bool gone;             /* unplugged; to be let go in the next turn */
+	uint8_t then;          /* enum uw_then: when it is closed */
+	struct uw_link *move_to;
+	struct uw_outcome farewell; /* for the asker, when the binding ends */
 	bool by_hand;          /* bound by a command, not because a binding says so */
 	bool leaving;          /* unbound while it was being opened */
 	char match[UW_CTL_NAME]; /* of the binding that it is bound under */
@@ -74,7 +85,8 @@ void uw_devs_each(struct uw_devs *devs, void (*each)(void *ctx, const struct uw_
 /* match: a bus id or a hardware id; flags: UW_CTL_BIND_*. */
 void uw_devs_bind(struct uw_devs *devs, const char *match, const char *vm, uint32_t flags, struct uw_client *asker,
 		  uint32_t id, struct uw_outcome *outcome);
-void uw_devs_unbind(struct uw_devs *devs, const char *match, struct uw_outcome *outcome);
+void uw_devs_unbind(struct uw_devs *devs, const char *match, struct uw_client *asker, uint32_t id,
+		    struct uw_outcome *outcome);
 /* The client is no more; nobody is to be answered. */
 void uw_devs_forget(struct uw_devs *devs, const struct uw_client *client);
 
@@ -84,6 +96,23 @@ void uw_dev_cancel(struct uw_dev *dev, struct uw_transfer_io *io);
 /* Closes the device, but keeps it bound. */
 void uw_dev_suspend_binding(struct uw_dev *dev);
 void uw_dev_resume_binding(struct uw_dev *dev);
+
+void uw_say(struct uw_outcome *outcome, uint16_t status, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* For bind.c: what it is made of. The link of a name, or the only one; NULL: the outcome says why. */
+struct uw_link *uw_devs_link(const struct uw_devs *devs, const char *vm, struct uw_outcome *outcome);
+/* A real device that is plugged in, not bound yet; NULL: the outcome says why. And the end of one. */
+struct uw_dev *uw_dev_add_real(struct uw_devs *devs, const char *bus_id, struct uw_outcome *outcome);
+void uw_dev_free_real(struct uw_dev *dev);
+/* Opens what has its link, and attaches it. */
+void uw_dev_start_open(struct uw_dev *dev);
+/* Ends a binding, whatever its state but OPENING; farewell has been set. A real device that is not open is no more. */
+void uw_dev_let_go(struct uw_dev *dev);
+/* Closes it, and opens it for another link. */
+void uw_dev_move(struct uw_dev *dev, struct uw_link *to);
+
+/* For dev.c: gives VMs' names to bindings that have none. */
+void uw_devs_settle(struct uw_devs *devs);
 
 /* For follow.c. */
 struct uw_dev *uw_dev_find(const struct uw_devs *devs, const char *bus_id);

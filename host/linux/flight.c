@@ -16,7 +16,6 @@
 #define PACKET 32u                   /* and for each isochronous packet */
 #define PACKETS_AT_ONCE 128u         /* of one usbfs transfer; libusb makes several of more */
 #define RETRY (10 * UW_MS)           /* when the memory is with other programs */
-#define CLOSE_GRACE (2000 * UW_MS)   /* for cancelled transfers to come back */
 
 /* The end of a transfer: libusb_transfer_status. */
 static uint32_t status_of_transfer(enum libusb_transfer_status status)
@@ -201,6 +200,7 @@ static void on_transfer(struct libusb_transfer *t)
 	uw_list_add(&u->idle, &f->node);
 	uw_usb_answer(u, io, status_of_transfer(t->status));
 	retry_held(host);
+	uw_usb_shut_on(u);
 }
 
 static bool fill(struct uw_flight *f, struct uw_transfer_io *io)
@@ -294,6 +294,7 @@ static void retry_held(struct uw_usb_host *host)
 void uw_flight_timer(struct uw_device *device)
 {
 	retry_device(uw_usb_of(device));
+	uw_usb_shut_on(uw_usb_of(device));
 }
 
 /* What is in one order with it: an endpoint's transfers, or a stream's. */
@@ -321,7 +322,7 @@ void uw_flight_submit(struct uw_device *device, struct uw_transfer_io *io)
 
 	uw_list_init(&io->node);
 	io->own = NULL;
-	if (u->lost) {
+	if (u->lost || u->closed) {
 		uw_usb_answer(u, io, UW_ST_NO_DEVICE);
 	} else if (!possible(u->host, io)) {
 		uw_usb_answer(u, io, UW_ST_UNSUPPORTED);
@@ -346,17 +347,19 @@ void uw_flight_cancel(struct uw_device *device, struct uw_transfer_io *io)
 
 void uw_flight_cancel_all(struct uw_usb *u)
 {
-	struct timeval step = { 0, 10000 };
 	struct uw_list *node;
-	uint64_t until;
 
-	uw_loop_tick(u->host->loop);
-	until = u->host->loop->now + CLOSE_GRACE;
 	while (!uw_list_empty(&u->held))
 		uw_usb_answer(u, uw_usb_io_at(u->held.next), UW_ST_CANCELLED);
 	for (node = u->active.next; node != &u->active; node = node->next)
 		libusb_cancel_transfer(((struct uw_flight *)uw_usb_io_at(node)->own)->transfer);
-	while (!uw_list_empty(&u->active) && u->host->loop->now < until) {
+}
+
+void uw_flight_await_all(struct uw_usb *u)
+{
+	struct timeval step = { 0, 10000 };
+
+	while (!uw_list_empty(&u->active) && u->host->loop->now < u->until) {
 		libusb_handle_events_timeout_completed(u->host->context, &step, NULL);
 		uw_loop_tick(u->host->loop);
 	}

@@ -17,6 +17,8 @@
 #include "sysfs.h"
 #include "field.h"
 
+#define CLOSE_GRACE (2000 * UW_MS)   /* for cancelled transfers to come back */
+
 void uw_usb_answer(struct uw_usb *u, struct uw_transfer_io *io, uint32_t status)
 {
 	uw_list_del(&io->node);
@@ -151,23 +153,79 @@ void uw_usb_opened(struct uw_device *device)
 }
 
 /*
- * Closing waits for a verb under way and for cancelled transfers: until they have ended bytes may move, and the promise
- * to the guest is that none do. Both are bounded by the kernel's own limits. What is left even then ends with the node:
- * the kernel kills it before close returns.
+ * Closing takes a verb under way and cancelled transfers: until they have ended bytes may move, and the promise to the
+ * guest is that none do. Both are bounded by the kernel's own limits. What is left even then ends with the node: the
+ * kernel kills it before close returns.
  */
+static void begin_close(struct uw_usb *u)
+{
+	uw_loop_tick(u->host->loop);
+	u->until = u->host->loop->now + CLOSE_GRACE;
+	uw_flight_cancel_all(u);
+}
+
+/* The blocking part: former drivers come back, and look at their device at length. */
+static void give_back(struct uw_usb *u)
+{
+	if (uw_list_empty(&u->active) && !u->lost)
+		uw_verb_release(u);
+	close_node(u);
+}
+
+static void leave_loop(struct uw_usb *u)
+{
+	uw_loop_del(u->host->loop, &u->source);
+	uw_list_del(&u->node);
+}
+
+/* Where nothing else has to go on: at the daemon's end. */
 static void usb_close(struct uw_device *device)
 {
 	struct uw_usb *u = uw_usb_of(device);
 
 	while (!uw_list_empty(&u->verbs))
 		uw_returns_wait(u->thread->returns);
-	uw_flight_cancel_all(u);
-	uw_loop_del(u->host->loop, &u->source);
-	uw_list_del(&u->node);
-	if (uw_list_empty(&u->active) && !u->lost)
-		uw_verb_release(u);
-	close_node(u);
+	begin_close(u);
+	uw_flight_await_all(u);
+	leave_loop(u);
+	give_back(u);
 	uw_flight_drop(u);
+}
+
+static void run_shutting(struct uw_job *job)
+{
+	give_back(UW_CONTAINER(job, struct uw_usb, shutting));
+}
+
+static void on_shut(struct uw_job *job)
+{
+	struct uw_usb *u = UW_CONTAINER(job, struct uw_usb, shutting);
+	void (*closed)(struct uw_device *device) = u->closed;
+
+	uw_flight_drop(u);
+	u->closed = NULL;
+	closed(&u->dev);
+}
+
+void uw_usb_shut_on(struct uw_usb *u)
+{
+	if (!u->closed || !uw_list_empty(&u->verbs) || uw_list_empty(&u->node))
+		return;
+	if (!uw_list_empty(&u->active) && u->host->loop->now < u->until)
+		return;
+	u->dev.host->arm(&u->dev, UW_NEVER);
+	leave_loop(u);
+	uw_thread_post(u->thread, &u->shutting);
+}
+
+void uw_usb_shut(struct uw_device *device, void (*closed)(struct uw_device *device))
+{
+	struct uw_usb *u = uw_usb_of(device);
+
+	u->closed = closed;
+	begin_close(u);
+	u->dev.host->arm(&u->dev, u->until);
+	uw_usb_shut_on(u);
 }
 
 static const struct uw_backend backend = {
@@ -222,6 +280,8 @@ struct uw_device *uw_usb_new(struct uw_usb_host *host, struct uw_thread *thread,
 	u->source.ready = on_node;
 	u->job.run = uw_verb_run;
 	u->job.done = uw_verb_done;
+	u->shutting.run = run_shutting;
+	u->shutting.done = on_shut;
 	uw_list_init(&u->node);
 	uw_list_init(&u->active);
 	uw_list_init(&u->held);

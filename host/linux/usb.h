@@ -41,5 +41,10 @@ void uw_usb_free(struct uw_device *device);
 const char *uw_usb_reason(struct uw_device *device);
 /* In the loop, once open has succeeded on the thread. */
 void uw_usb_opened(struct uw_device *device);
+/*
+ * Closes without waiting, which ops->close does: ends transfers and verbs, gives interfaces back on the thread, and
+ * calls closed in the loop. Until then every transfer has been completed, and new ones are refused.
+ */
+void uw_usb_shut(struct uw_device *device, void (*closed)(struct uw_device *device));
 
 #endif

@@ -29,6 +29,9 @@ struct uw_usb {
 	struct uw_list idle;   /* of struct uw_flight */
 	struct uw_list verbs;  /* of io: the first one is on the thread */
 	struct uw_job job;     /* the first verb */
+	struct uw_job shutting; /* the end of uw_usb_shut */
+	void (*closed)(struct uw_device *device); /* uw_usb_shut is under way; NULL: it is not */
+	uint64_t until;        /* then transfers that have not ended are left to the kernel */
 	char reason[96];
 };
 
@@ -71,13 +74,17 @@ struct libusb_config_descriptor *uw_usb_descriptor(struct uw_usb *u, uint8_t val
 void uw_usb_note_endpoints(struct uw_usb *u);
 UW_MUST_CHECK bool uw_usb_has_endpoint(const struct uw_usb *u, const struct uw_transfer_io *io);
 
+/* usb.c: uw_usb_shut goes on, if nothing is left to wait for. From a place where its caller still uses the device. */
+void uw_usb_shut_on(struct uw_usb *u);
+
 /* flight.c, in the loop */
 void uw_flight_submit(struct uw_device *device, struct uw_transfer_io *io);
 void uw_flight_cancel(struct uw_device *device, struct uw_transfer_io *io);
 /* Transfers that wait for the kernel's memory try again. */
 void uw_flight_timer(struct uw_device *device);
-/* Asks for the end of all, and waits for it, for a while. */
+/* Asks for the end of all; and waits for it, for a while. */
 void uw_flight_cancel_all(struct uw_usb *u);
+void uw_flight_await_all(struct uw_usb *u);
 /* Ends what has not ended; the node is closed. */
 void uw_flight_drop(struct uw_usb *u);
 

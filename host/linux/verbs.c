@@ -163,6 +163,7 @@ void uw_verb_done(struct uw_job *job)
 	if (!uw_list_empty(&u->verbs))
 		uw_thread_post(u->thread, &u->job);
 	uw_usb_answer(u, io, io->status);
+	uw_usb_shut_on(u);
 }
 
 void uw_verb_submit(struct uw_device *device, struct uw_transfer_io *io)
@@ -171,7 +172,7 @@ void uw_verb_submit(struct uw_device *device, struct uw_transfer_io *io)
 	bool first = uw_list_empty(&u->verbs);
 
 	uw_list_init(&io->node);
-	if (u->lost) {
+	if (u->lost || u->closed) {
 		uw_usb_answer(u, io, UW_ST_NO_DEVICE);
 		return;
 	}

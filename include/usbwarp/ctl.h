@@ -138,6 +138,7 @@ enum uw_ctl_device_state {
 	UW_CTL_WAITING = 3,        /* bound; closed until a guest is there again */
 	UW_CTL_NEVER = 4,          /* a hub */
 	UW_CTL_AWAITED = 5,        /* remembered, and bound as soon as that can be; also a hardware id's own record */
+	UW_CTL_CLOSING = 6,        /* being given back */
 };
 
 struct uw_ctl_vm {

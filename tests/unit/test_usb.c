@@ -288,6 +288,7 @@ struct lab {
 	uint8_t data[2 << 20];
 	uint64_t armed;
 	uint32_t gone;
+	uint32_t shut;
 	int keeper;                    /* its end of the opener */
 	pthread_t opener;
 	uint32_t opens;
@@ -948,6 +949,51 @@ static void test_close_of_a_device_that_never_answers(void **state)
 	assert_string_equal(fake.calls, "close ");
 }
 
+static void on_shut_device(struct uw_device *device)
+{
+	assert_ptr_equal(device, lab->device);
+	lab->shut++;
+}
+
+/* Without waiting: what is under way ends first, then the thread gives back, then it is told. */
+static void test_shut(void **state)
+{
+	(void)state;
+	fake.deaf = true;
+	submit(0, 0x81, UW_BULK, 100);
+	fake.room = 0;
+	submit(1, 0x81, UW_BULK, 100);
+	fake.room = MANY;
+	uw_usb_shut(lab->device, on_shut_device);
+	assert_int_equal(lab->answers[1], 1);
+	assert_int_equal(lab->io[1].status, UW_ST_CANCELLED);
+	assert_int_equal(submit(2, 0x81, UW_BULK, 1)->status, UW_ST_NO_DEVICE);
+	assert_int_equal(lab->answers[0], 0);
+	assert_string_equal(fake.calls, "");
+	land(0, LIBUSB_TRANSFER_CANCELLED, 3);
+	while (!lab->shut)
+		uw_returns_wait(&lab->returns);
+	assert_int_equal(lab->shut, 1);
+	assert_int_equal(lab->answers[0], 1);
+	assert_string_equal(fake.calls, "giveback0 giveback1 close ");
+}
+
+static void test_shut_of_a_device_that_never_answers(void **state)
+{
+	(void)state;
+	fake.deaf = true;
+	submit(0, 0x81, UW_BULK, 100);
+	uw_usb_shut(lab->device, on_shut_device);
+	assert_int_not_equal(lab->armed, UW_NEVER);
+	lab->loop.now = lab->armed;
+	lab->device->ops->timer(lab->device);
+	while (!lab->shut)
+		uw_returns_wait(&lab->returns);
+	assert_int_equal(lab->answers[0], 1);
+	assert_int_equal(lab->io[0].status, UW_ST_CANCELLED);
+	assert_string_equal(fake.calls, "close ");
+}
+
 static void test_unplugged(void **state)
 {
 	(void)state;
@@ -1002,6 +1048,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_opens_that_fail, setup, teardown),
 		CASE(test_close_ends_everything_once),
 		CASE(test_close_of_a_device_that_never_answers),
+		CASE(test_shut),
+		CASE(test_shut_of_a_device_that_never_answers),
 		CASE(test_unplugged),
 		CASE(test_hubs_are_refused),
 	};
