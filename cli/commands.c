@@ -7,17 +7,20 @@
 
 #include "client.h"
 #include "options.h"
+#include "qemu.h"
 #include "show.h"
 #include "suggest.h"
 #include "transport.h"
 
-enum { OPTION_HELP = 1, OPTION_VERSION, OPTION_JSON, OPTION_SOCKET, OPTION_VM, OPTION_ALL, OPTION_WATCH, OPTION_BUS_IDS,
-	OPTION_FORCE, OPTION_BELOW };
+enum {
+	OPTION_HELP = 1, OPTION_VERSION, OPTION_JSON, OPTION_SOCKET, OPTION_VM, OPTION_ALL, OPTION_WATCH, OPTION_BUS_IDS,
+	OPTION_FORCE, OPTION_BELOW, OPTION_FREE, OPTION_BOUND, OPTION_VMS, OPTION_LIBVIRT,
+};
 
 struct arguments {
 	const char *socket, *vm;
-	const char *word;      /* the one that is no option: a bus id or a command; NULL: none */
-	bool json, all, watch, bus_ids, force, below;
+	const char *word;      /* the one that is no option: a bus id, a VM or a command; NULL: none */
+	bool json, all, watch, bus_ids, force, below, free, bound, vms, libvirt;
 };
 
 struct command {
@@ -30,7 +33,12 @@ struct command {
 #define COMMON { "help", 'h', false, OPTION_HELP }, { "json", 0, false, OPTION_JSON }, { "socket", 0, true, OPTION_SOCKET }
 
 static const struct uw_option options_plain[] = { COMMON, { 0 } };
-static const struct uw_option options_list[] = { COMMON, { "bus-ids", 0, false, OPTION_BUS_IDS }, { 0 } };
+static const struct uw_option options_list[] = {
+	COMMON, { "bus-ids", 0, false, OPTION_BUS_IDS }, { "free", 0, false, OPTION_FREE },
+	{ "bound", 0, false, OPTION_BOUND }, { 0 },
+};
+static const struct uw_option options_status[] = { COMMON, { "vms", 0, false, OPTION_VMS }, { 0 } };
+static const struct uw_option options_qemu[] = { COMMON, { "libvirt", 0, false, OPTION_LIBVIRT }, { 0 } };
 static const struct uw_option options_bind[] = {
 	COMMON, { "vm", 0, true, OPTION_VM }, { "force", 0, false, OPTION_FORCE }, { "below", 0, false, OPTION_BELOW }, { 0 },
 };
@@ -68,17 +76,42 @@ static bool failed(struct uw_reply *r, const struct arguments *a)
 	return true;
 }
 
+static int take_one(const char *both)
+{
+	fprintf(stderr, "usbwarp %s\n", both);
+	return UW_EXIT_USAGE;
+}
+
+/* Leaves in the list what may be bound, or what is. */
+static void choose(struct uw_reply *r, const struct arguments *a)
+{
+	const struct uw_ctl_device *d;
+	uint32_t i, count = 0;
+
+	for (i = 0; i < r->count; i++) {
+		d = &r->records[i].u.device;
+		if ((!a->free || d->state == UW_CTL_FREE) && (!a->bound || d->vm[0]))
+			r->records[count++] = r->records[i];
+	}
+	r->count = count;
+}
+
 static int run_list(const struct arguments *a)
 {
 	struct uw_reply r;
 	uint32_t i;
 
+	if (a->free && a->bound)
+		return take_one("list: a device is either free or bound; take --free or --bound");
 	uw_client_ask(a->socket, UW_CTL_LIST, NULL, 0, &r);
 	if (failed(&r, a))
 		return r.code;
+	choose(&r, a);
 	if (a->bus_ids)
 		for (i = 0; i < r.count; i++)
 			puts((const char *)r.records[i].u.device.bus_id);
+	else if (!r.count && !a->json && (a->free || a->bound))
+		printf("No device is %s.\n", a->free ? "free" : "bound");
 	else
 		uw_show_list(&r, a->json);
 	uw_client_free(&r);
@@ -174,6 +207,15 @@ static int run_unbind(const struct arguments *a)
 	return change(a, UW_CTL_UNBIND, &unbind, sizeof(unbind));
 }
 
+static void print_vms(const struct uw_reply *r)
+{
+	uint32_t i;
+
+	for (i = 0; i < r->count; i++)
+		if (r->records[i].type == UW_CTL_VM)
+			puts((const char *)r->records[i].u.vm.name);
+}
+
 static int run_status(const struct arguments *a)
 {
 	struct uw_reply r;
@@ -181,9 +223,27 @@ static int run_status(const struct arguments *a)
 	uw_client_ask(a->socket, UW_CTL_STATUS, NULL, 0, &r);
 	if (failed(&r, a))
 		return r.code;
-	uw_show_status(&r, a->json);
+	if (a->vms)
+		print_vms(&r);
+	else
+		uw_show_status(&r, a->json);
 	uw_client_free(&r);
 	return r.code;
+}
+
+static int run_qemu_args(const struct arguments *a)
+{
+	struct uw_reply r;
+	int code;
+
+	if (a->libvirt && a->json)
+		return take_one("qemu-args: --libvirt and --json are two forms of the same; take one");
+	uw_client_ask(a->socket, UW_CTL_STATUS, NULL, 0, &r);
+	if (failed(&r, a))
+		return r.code;
+	code = uw_qemu_show(&r, a->word, a->libvirt ? UW_QEMU_LIBVIRT : a->json ? UW_QEMU_JSON : UW_QEMU_LINE);
+	uw_client_free(&r);
+	return code;
 }
 
 /* Until the daemon is gone or the user has seen enough. */
@@ -219,10 +279,8 @@ static int run_stats(const struct arguments *a)
 
 	if (!put_name(ask.vm, a->vm) || !put_name(ask.bus_id, a->word))
 		return UW_EXIT_USAGE;
-	if (a->watch && a->json) {
-		fputs("usbwarp stats: --watch is for people and --json for programs; take one\n", stderr);
-		return UW_EXIT_USAGE;
-	}
+	if (a->watch && a->json)
+		return take_one("stats: --watch is for people and --json for programs; take one");
 	uw_client_ask(a->socket, UW_CTL_STATS, &ask, sizeof(ask), &r);
 	if (failed(&r, a))
 		return r.code;
@@ -250,7 +308,9 @@ static int run_help(const struct arguments *a);
 
 static const struct command commands[] = {
 	{ "list", "usbwarp list", "show devices and where they are bound",
-	  "  --bus-ids      print bus ids alone, one a line\n", options_list, false, false, run_list },
+	  "  --bus-ids      print bus ids alone, one a line\n"
+	  "  --free         devices that may be bound\n"
+	  "  --bound        devices that are bound\n", options_list, false, false, run_list },
 	{ "bind", "usbwarp bind BUSID|VENDOR:PRODUCT", "give a device to a VM, and whatever comes in its place",
 	  "A bus id stands for a port: what is plugged in there later is bound as well.\n"
 	  "VENDOR:PRODUCT, in hexadecimal digits, * and ?, stands for every device of that\n"
@@ -263,12 +323,14 @@ static const struct command commands[] = {
 	  "  --force        even if the host itself uses the device\n", options_move, true, true, run_move },
 	{ "unbind", "usbwarp unbind BUSID|VENDOR:PRODUCT", "take a device back from its VM, and forget it", "", options_plain,
 	  true, true, run_unbind },
-	{ "status", "usbwarp status", "show the daemon, its VMs and their ports", "", options_plain, false, false,
-	  run_status },
+	{ "status", "usbwarp status", "show the daemon, its VMs and their ports",
+	  "  --vms          print the VMs' names alone, one a line\n", options_status, false, false, run_status },
 	{ "stats", "usbwarp stats [BUSID]", "show counters and latencies",
 	  "  --vm NAME      of this VM alone\n"
 	  "  --all          counters that are 0, too\n"
 	  "  --watch        every second, with what each second brings\n", options_stats, true, false, run_stats },
+	{ "qemu-args", "usbwarp qemu-args [VM]", "print what QEMU is to be started with for a VM",
+	  "  --libvirt      as the element of libvirt's XML\n", options_qemu, true, false, run_qemu_args },
 	{ "version", "usbwarp version", "show the versions of program and daemon", "", options_plain, false, false,
 	  run_version },
 	{ "help", "usbwarp help [COMMAND]", "explain a command", "", options_plain, true, false, run_help },
@@ -372,6 +434,18 @@ static int take_option(const struct command *c, int option, const char *value, s
 		break;
 	case OPTION_BUS_IDS:
 		a->bus_ids = true;
+		break;
+	case OPTION_FREE:
+		a->free = true;
+		break;
+	case OPTION_BOUND:
+		a->bound = true;
+		break;
+	case OPTION_VMS:
+		a->vms = true;
+		break;
+	case OPTION_LIBVIRT:
+		a->libvirt = true;
 		break;
 	default:
 		return usage_error(c, "see above", "");

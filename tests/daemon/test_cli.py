@@ -12,7 +12,7 @@ import threading
 from harness import (BIN, DEVICE, END, HEADER, LENGTHS, MAGIC, NO_DEVICE, VERSION, Daemon, Directory, case, cli, equal,
                      holds, main, padded)
 
-COMMANDS = ["list", "bind", "unbind", "status", "stats", "version", "help"]
+COMMANDS = ["list", "bind", "unbind", "status", "stats", "qemu-args", "version", "help"]
 
 
 @case
@@ -34,7 +34,8 @@ def wrong_usage_is_code_2():
                         (["list", "x"], "what is x"), (["bind", "a", "b"], "what is b"), (["frob"], "no command frob"),
                         (["--frob"], "usbwarp help"), (["bind", "a" * 32], "31 bytes"),
                         (["bind", "a", "--vm", "b" * 40], "31"), (["help", "frob"], "frob"),
-                        (["stats", "--watch", "--json"], "take one"), (["bind", "a", "--vm"], "vm")):
+                        (["stats", "--watch", "--json"], "take one"), (["bind", "a", "--vm"], "vm"),
+                        (["list", "--free", "--bound"], "take --free or --bound")):
         out, err = cli(*words, code=2)
         equal(out, "", f"stdout of {words}")
         holds(err, part)
@@ -127,6 +128,21 @@ def watching_shows_what_a_second_brings():
 def bus_ids_alone():
     with Daemon(models=["pico", "zero"]) as d:
         equal(d.cli("list", "--bus-ids")[0], "pico-1\nzero-1\n", "bus ids")
+
+
+@case
+def lists_of_one_kind():
+    with Daemon(models=["pico", "zero"], vms=["vm1", "work"]) as d:
+        equal(d.cli("list", "--bound")[0], "No device is bound.\n", "nothing is bound")
+        d.cli("bind", "zero-1", "--vm", "work")
+        equal(d.cli("list", "--bus-ids", "--free")[0], "pico-1\n", "free")
+        equal(d.cli("list", "--bus-ids", "--bound")[0], "zero-1\n", "bound")
+        equal([x["bus_id"] for x in d.json("list", "--free")["devices"]], ["pico-1"], "free, as JSON")
+        holds(d.cli("list", "--bound")[0], "zero-1", "work, port")
+        d.cli("bind", "pico-1", "--vm", "vm1")
+        equal(d.cli("list", "--free", "--bus-ids")[0], "", "nothing is free")
+        equal(d.cli("list", "--free")[0], "No device is free.\n", "nothing is free, for people")
+        equal(d.cli("status", "--vms")[0], "vm1\nwork\n", "VMs")
 
 
 @case

@@ -89,7 +89,7 @@ def man_pages_name_every_option():
         if option not in ("--config", "--check-config", "--help", "--version"):
             assert re.search(rf"^\.TP\n\.BI? {option[2:]}\b", conf, re.M), f"usbwarpd.conf.5 lacks {option[2:]}"
     page = words_of(read("docs", "man", "usbwarp.1"))
-    for command in re.findall(r"^  (\w+) ", help_of("usbwarp", "help"), re.M):
+    for command in re.findall(r"^  ([a-z-]+) +", help_of("usbwarp", "help"), re.M):
         assert f"usbwarp {command}" in page or f"B {command}" in page, f"usbwarp.1 lacks {command}"
         for option in re.findall(r"^  (--[\w-]+)", help_of("usbwarp", command, "--help"), re.M):
             assert option in page, f"usbwarp.1 lacks {option} of {command}"
