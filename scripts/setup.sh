@@ -31,6 +31,10 @@ packages()
 		check  sparse                endian and lock annotations of the guest module
 		check  shellcheck            the scripts
 		check  spin                  checks the models of barriers and epochs
+		check  zsh                   tests of its completion
+		check  systemd               tests of the units, by its own tools and in the guest
+		check  udev                  tests of the udev rules in the guest
+		check  man-db                the lint of the manual pages
 		check  git                   tests that look at tracked files only
 		win    cmake                 the build of the Windows host
 		win    make                  the same
