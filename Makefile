@@ -4,14 +4,17 @@
 BUILD := build
 # The demo does without the tests and what they need.
 TESTING := OFF
+PREFIX := /usr/local
 
-.PHONY: build module guest demo shell test test-debug test-kernels test-wine coverage windows windows-wdk soak bench clean help
+.PHONY: build programs install install-dkms uninstall module guest demo shell test test-debug test-kernels test-wine coverage windows windows-wdk soak bench clean help
 
 help:
 	@echo 'make demo    set everything up, boot a guest, use two devices in it, say how it went'
 	@echo 'make test    set everything up, run all tests (.ci/run calls this)'
 	@echo 'make shell   the same guest, with a prompt to play in'
 	@echo 'make build   the daemon, the command line and the guest module; TESTING=ON adds the tests'
+	@echo 'make install  the Linux host, for PREFIX=$(PREFIX) and into DESTDIR; make uninstall removes it again'
+	@echo 'make install-dkms  in a guest: the module, which DKMS builds for each of its kernels'
 	@echo 'make bench   what the transport costs, as ratios to baselines of the same run'
 	@echo 'make windows the Windows host: drivers, service, command line, installer, cross-built'
 	@echo 'make windows-wdk   compares its view of Windows with the headers and libraries of Microsoft'
@@ -22,9 +25,24 @@ help:
 	@echo 'make soak    the slow tests: a million seeded runs of the loop test, all fault cycles'
 	@echo 'make clean   remove $(BUILD)/'
 
-build: module
+build: module programs
+
+programs:
 	cmake -S . -B $(BUILD) -DCMAKE_BUILD_TYPE=RelWithDebInfo -DBUILD_TESTING=$(TESTING) >/dev/null
 	cmake --build $(BUILD) -j "$$(nproc)" -- --no-print-directory
+
+# The prefix of the last installation would stay in the cache, and with it in the unit, so it is always given.
+install: programs
+	cmake -DCMAKE_INSTALL_PREFIX=$(PREFIX) $(BUILD) >/dev/null
+	DESTDIR="$(DESTDIR)" cmake --install $(BUILD)
+
+# Of its own configuration, since a guest needs neither daemon nor libusb.
+install-dkms:
+	cmake -S . -B $(BUILD)/dkms -DUSBWARP_DAEMON=OFF -DBUILD_TESTING=OFF >/dev/null
+	DESTDIR="$(DESTDIR)" cmake --install $(BUILD)/dkms --component dkms
+
+uninstall:
+	DESTDIR="$(DESTDIR)" scripts/uninstall.sh $(BUILD) $(BUILD)/dkms
 
 module:
 	scripts/build-module.sh

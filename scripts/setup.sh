@@ -34,6 +34,7 @@ packages()
 		check  zsh                   tests of its completion
 		check  systemd               tests of the units, by its own tools and in the guest
 		check  udev                  tests of the udev rules in the guest
+		check  dkms                  the module's sources, as DKMS builds them
 		check  man-db                the lint of the manual pages
 		check  git                   tests that look at tracked files only
 		win    cmake                 the build of the Windows host
