@@ -32,7 +32,21 @@ static bool make_memory(struct uw_region *r)
 	return true;
 }
 
-/* A PCI device's memory reads as all ones until the device is enabled; for other files there is nothing to enable. */
+static bool is_enabled(const char *path)
+{
+	char count = '0';
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	bool enabled = fd >= 0 && read(fd, &count, 1) == 1 && count != '0';
+
+	if (fd >= 0)
+		close(fd);
+	return enabled;
+}
+
+/*
+ * A PCI device's memory reads as all ones until the device is enabled; for other files there is nothing to enable. It
+ * takes CAP_SYS_ADMIN, which a service had better not have, so who has enabled the device before spares us that.
+ */
 static void enable_device(const char *resource)
 {
 	char path[600];
@@ -42,6 +56,8 @@ static void enable_device(const char *resource)
 	if (!slash || strncmp(slash, "/resource", 9))
 		return;
 	snprintf(path, sizeof(path), "%.*s/enable", (int)(slash - resource), resource);
+	if (is_enabled(path))
+		return;
 	fd = open(path, O_WRONLY | O_CLOEXEC);
 	if (fd < 0 || write(fd, "1", 1) != 1)
 		uw_log(UW_LOG_WARNING, "%s: %s", path, strerror(errno));

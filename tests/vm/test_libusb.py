@@ -54,7 +54,6 @@ class BothEnds:
         functions = g.run("for d in /sys/bus/pci/devices/*; do [ \"$(cat $d/vendor) $(cat $d/device)\" = "
                           "'0x1af4 0x1110' ] && basename $d; done").out.split()
         equal(len(functions), 2, "ivshmem functions")
-        g.run(f"echo 1 > /sys/bus/pci/devices/{functions[1]}/enable")
         self.resource = f"/sys/bus/pci/devices/{functions[1]}/resource2_wc"
         self.start_daemon()
         g.run(f"insmod /usbwarp.ko devices={functions[0]}")
