@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
 """usbwarp qemu-args: each form, each kind of link, each path that cannot be told, and QEMU's own opinion of the result."""
+import json
 import os
 import shlex
 import struct
@@ -119,7 +120,7 @@ def a_long_path_is_never_cut():
 
 @case
 def qemu_takes_them():
-    """Two VMs' arguments in one QEMU beside a root port of its own: it starts, and the daemon sees it on both links."""
+    """Three VMs' arguments beside a root port of its own: QEMU starts, is seen on all links, and refuses migration."""
     with Directory() as directory:
         path = directory.file("region")
         os.truncate(path, 4 << 20)
@@ -132,6 +133,10 @@ def qemu_takes_them():
             try:
                 holds(qemu.stdout.readline(), "QMP")
                 equal([d.vm(name)["present"] for name in "abc"], [True] * 3, "connected")
+                blocked = [{"execute": "qmp_capabilities"}, {"execute": "migrate", "arguments": {"uri": "exec:cat"}}]
+                print(*map(json.dumps, blocked), sep="\n", file=qemu.stdin, flush=True)
+                equal(json.loads(qemu.stdout.readline()), {"return": {}}, "QMP")
+                holds(qemu.stdout.readline(), "Migration is disabled when using feature 'peer mode' in device 'ivshmem'")
             finally:
                 qemu.kill()
                 equal(qemu.communicate()[1], "", "QEMU's words")
