@@ -10,6 +10,7 @@
 
 #define OUT_MAX (4u << 20)           /* bytes of one answer, far above what the most VMs and devices make */
 #define OUT_FIRST 16384u
+#define OUT_REST 4096u               /* kept free by a stream, for what is put without asking */
 
 /* ---- answers ---- */
 
@@ -47,6 +48,17 @@ void uw_talk_put(struct uw_talk *t, uint16_t type, const void *body, uint32_t by
 	uw_copy(t->out + t->out_bytes, &header, sizeof(header));
 	uw_copy(t->out + t->out_bytes + sizeof(header), body, bytes);
 	t->out_bytes += sizeof(header) + bytes;
+}
+
+/* What was sent goes only when it is half of all, so that bytes move once on average. */
+bool uw_talk_room(struct uw_talk *t, size_t bytes)
+{
+	if (t->out_sent > OUT_MAX / 2) {
+		t->out_bytes -= t->out_sent;
+		memmove(t->out, t->out + t->out_sent, t->out_bytes);
+		t->out_sent = 0;
+	}
+	return bytes <= OUT_MAX - OUT_REST && t->out_bytes <= OUT_MAX - OUT_REST - bytes && make_room(t, bytes + OUT_REST);
 }
 
 _Static_assert(UW_STAT_COUNT <= UW_CTL_VALUES_MAX, "a record holds all counters");

@@ -39,6 +39,8 @@ UW_MUST_CHECK bool uw_talk_take(struct uw_talk *t, const struct uw_talk_command 
 /* Records of the answer; what does not fit into memory sets failed. */
 void uw_talk_put(struct uw_talk *t, uint16_t type, const void *body, uint32_t bytes);
 #define UW_TALK_PUT(talk, type, record) uw_talk_put(talk, type, &(record), sizeof(record))
+/* Of a stream of records: can so many bytes, headers included, be put and a few records after them? Forgets what was sent. */
+UW_MUST_CHECK bool uw_talk_room(struct uw_talk *t, size_t bytes);
 /* What each counter is called, before its values. */
 void uw_talk_put_counters(struct uw_talk *t);
 void uw_talk_end(struct uw_talk *t, uint16_t status, const char *text);

@@ -3,7 +3,8 @@
  * The control socket's server: checks who asks, reads commands, answers in records.
  *
  * A client's next command is read only when the answer to the former has been taken, so one that never reads costs
- * one answer of memory and nothing else. The format is include/usbwarp/ctl.h.
+ * one answer of memory and nothing else. A capture is the exception: it has no end of its own, so the next command is
+ * what ends it. The format is include/usbwarp/ctl.h.
  */
 #include "ctl.h"
 
@@ -12,6 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "capture.h"
 #include "log.h"
 #include "field.h"
 #include "talk.h"
@@ -24,12 +26,14 @@ struct uw_client {
 	struct uw_server *server;
 	struct uw_source source;
 	struct uw_talk talk;
+	struct uw_capture capture;
 };
 
 static void drop(struct uw_client *c)
 {
 	struct uw_server *s = c->server;
 
+	uw_capture_end(&s->worker->devs, &c->capture);
 	uw_devs_forget(&s->worker->devs, c);
 	uw_loop_close(&s->worker->loop, &c->source);
 	uw_list_del(&c->node);
@@ -58,8 +62,11 @@ static bool flush(struct uw_client *c)
 
 static void watch(struct uw_client *c)
 {
-	uw_loop_change(&c->server->worker->loop, &c->source,
-		       c->talk.out_bytes ? EPOLLOUT : c->talk.waiting ? EPOLLRDHUP : EPOLLIN);
+	uint32_t events = c->talk.out_bytes ? EPOLLOUT : c->talk.waiting ? EPOLLRDHUP : EPOLLIN;
+
+	if (c->capture.talk)
+		events |= EPOLLIN | EPOLLRDHUP;
+	uw_loop_change(&c->server->worker->loop, &c->source, events);
 }
 
 /* ---- commands ---- */
@@ -287,12 +294,44 @@ static void do_stats(struct uw_client *c)
 		uw_talk_end(&c->talk, UW_CTL_OK, "");
 }
 
+static void on_packets(struct uw_capture *capture)
+{
+	watch(UW_CONTAINER(capture, struct uw_client, capture));
+}
+
+static void do_capture(struct uw_client *c)
+{
+	const struct uw_ctl_capture *ask = (const void *)c->talk.in.body;
+	struct uw_outcome outcome;
+
+	if (!uw_talk_is_name(ask->bus_id, true) || !uw_talk_is_name(ask->vm, true) ||
+	    !uw_talk_is_zero(ask->reserved, sizeof(ask->reserved))) {
+		uw_talk_malformed(&c->talk);
+		return;
+	}
+	c->capture.talk = &c->talk;
+	c->capture.begun = on_packets;
+	uw_capture_begin(&c->server->worker->devs, &c->capture, ask, &outcome);
+	c->talk.waiting = outcome.status == UW_CTL_OK;
+	if (outcome.status)
+		uw_talk_end(&c->talk, outcome.status, outcome.text);
+}
+
+/* The next command has come, or a part of it. */
+static void end_capture(struct uw_client *c)
+{
+	uw_capture_end(&c->server->worker->devs, &c->capture);
+	c->talk.waiting = false;
+	uw_talk_end(&c->talk, UW_CTL_OK, "");
+}
+
 static const struct uw_talk_command commands[] = {
 	[UW_CTL_LIST] = { do_list, 0 },
 	[UW_CTL_BIND] = { do_bind, sizeof(struct uw_ctl_bind) },
 	[UW_CTL_UNBIND] = { do_unbind, sizeof(struct uw_ctl_unbind) },
 	[UW_CTL_STATUS] = { do_status, 0 },
 	[UW_CTL_STATS] = { do_stats, sizeof(struct uw_ctl_stats) },
+	[UW_CTL_CAPTURE] = { do_capture, sizeof(struct uw_ctl_capture) },
 };
 
 /* ---- clients ---- */
@@ -303,6 +342,8 @@ static bool work(struct uw_client *c)
 	while (!c->talk.waiting && !c->talk.out_bytes && !c->talk.closing) {
 		if (!uw_talk_take(&c->talk, commands, UW_COUNT_OF(commands), c) && !c->talk.closing)
 			break;
+		if (c->capture.talk && c->talk.have)
+			end_capture(c);
 		if (!flush(c))
 			return false;
 	}
@@ -323,6 +364,8 @@ static void on_client(struct uw_source *source, uint32_t events)
 	struct uw_client *c = UW_CONTAINER(source, struct uw_client, source);
 	bool alive = !(events & (EPOLLERR | EPOLLRDHUP));
 
+	if (alive && c->capture.talk && (events & EPOLLIN))
+		end_capture(c);
 	if (alive && c->talk.out_bytes)
 		alive = flush(c);
 	else if (alive)

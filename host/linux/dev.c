@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "capture.h"
 #include "log.h"
 #include "sysfs.h"
 #include "field.h"
@@ -47,6 +48,8 @@ static void device_complete(struct uw_device *device, struct uw_transfer_io *io)
 {
 	struct uw_dev *dev = device->owner;
 
+	if (dev->all->captures)
+		uw_capture_event(dev, io, UW_CTL_COMPLETED);
 	/* A model may have worked since the turn began, and the latency that people read is measured here. */
 	uw_loop_tick(dev->all->loop);
 	uw_host_complete(&dev->link->host, uw_xfer_of(io), dev->all->loop->now);
@@ -392,6 +395,8 @@ void uw_dev_verb(struct uw_dev *dev, struct uw_transfer_io *io)
 		[UW_VERB_RESUME] = ops->resume,
 	};
 
+	if (dev->all->captures)
+		uw_capture_event(dev, io, UW_CTL_SUBMITTED);
 	verbs[io->verb](dev->device, io);
 }
 

@@ -73,6 +73,7 @@ struct uw_devs {
 	bool attention;        /* a device is gone */
 	void (*answer)(struct uw_client *client, uint32_t id, const struct uw_outcome *outcome);
 	void (*changed)(struct uw_devs *devs); /* the bindings are other ones now */
+	struct uw_capture *captures; /* that run; NULL: none */
 };
 
 /* links, answer and changed have been set. The bindings are those of start; they are made in the first run. */

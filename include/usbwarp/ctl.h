@@ -37,6 +37,7 @@ enum uw_ctl_type {
 	UW_CTL_UNBIND = 3,         /* struct uw_ctl_unbind */
 	UW_CTL_STATUS = 4,         /* no body; DAEMON, then for each VM a VM and its PORTs */
 	UW_CTL_STATS = 5,          /* struct uw_ctl_stats; a COUNTER for each counter, then VALUES */
+	UW_CTL_CAPTURE = 6,        /* struct uw_ctl_capture; DROPPED, then PACKETs until another command comes */
 
 	UW_CTL_END = 256,          /* struct uw_ctl_end */
 	UW_CTL_DAEMON = 257,       /* struct uw_ctl_daemon */
@@ -45,6 +46,9 @@ enum uw_ctl_type {
 	UW_CTL_PORT = 260,         /* struct uw_ctl_port */
 	UW_CTL_COUNTER = 261,      /* struct uw_ctl_counter */
 	UW_CTL_VALUES = 262,       /* struct uw_ctl_values */
+	UW_CTL_DROPPED = 263,      /* struct uw_ctl_dropped */
+	UW_CTL_PACKET = 264,       /* struct uw_ctl_packet; then its bytes, in as many DATA as they need */
+	UW_CTL_DATA = 265,         /* 1 to UW_CTL_BODY_MAX bytes */
 };
 
 enum uw_ctl_status {
@@ -88,6 +92,13 @@ struct uw_ctl_stats {
 	uw_u8 vm[UW_CTL_NAME];     /* empty: all */
 	uw_u8 bus_id[UW_CTL_NAME]; /* empty: VMs as a whole, and all their devices */
 	uw_u8 reserved[16];
+};
+
+struct uw_ctl_capture {
+	uw_u8 bus_id[UW_CTL_NAME]; /* empty: all devices */
+	uw_u8 vm[UW_CTL_NAME];     /* empty: all VMs */
+	uw_le32 snaplen;           /* bytes of each packet that are wanted, at most; 0: none */
+	uw_u8 reserved[12];
 };
 
 /* ---- answers -------------------------------------------------------------------------------------------------- */
@@ -223,6 +234,50 @@ struct uw_ctl_values {
 	uw_le64 value[UW_CTL_VALUES_MAX];
 };
 
+/* How many packets found no room since the record before. The first record of a capture is one of these: it runs now. */
+struct uw_ctl_dropped {
+	uw_le64 packets;
+};
+
+/*
+ * One event of a transfer between VM and device. The bytes behind it are those of isochronous packets' descriptors, then
+ * data: what goes out at its submission, what has come in at its completion.
+ */
+struct uw_ctl_packet {
+	uw_u8 vm[UW_CTL_NAME];
+	uw_u8 bus_id[UW_CTL_NAME];
+	uw_le64 time;              /* nanoseconds since 1970, UTC */
+	uw_le64 id;                /* the same at submission and completion; used again afterwards */
+	uw_le32 status;            /* 0 or a negative errno of Linux, as a two's complement; a submission's is -EINPROGRESS */
+	uw_le32 length;            /* bytes asked for, or moved */
+	uw_le32 bytes;             /* that the packet has: descriptors and data */
+	uw_le32 captured;          /* of these, that follow */
+	uw_u8 event;               /* enum uw_ctl_event */
+	uw_u8 bus;                 /* the VM's place in STATUS, from 1 */
+	uw_u8 port;                /* number */
+	uw_u8 endpoint;            /* bEndpointAddress; for control the direction of the data stage */
+	uw_u8 transfer;            /* enum uw_transfer */
+	uw_u8 flags;               /* UW_SUBMIT_* */
+	uw_le16 interval;          /* periodic: frames (low and full speed) or microframes */
+	uw_u8 setup[8];            /* control: USB 2.0 9.3 */
+	uw_le16 packets;           /* isochronous: packets of the transfer */
+	uw_le16 descriptors;       /* of these, that follow whole */
+	uw_le32 errors;            /* isochronous packets that failed; 0 at submission */
+};
+
+enum uw_ctl_event {
+	UW_CTL_SUBMITTED = 0x53,   /* 'S' */
+	UW_CTL_COMPLETED = 0x43,   /* 'C' */
+};
+
+/* An isochronous packet. */
+struct uw_ctl_descriptor {
+	uw_le32 status;            /* as in uw_ctl_packet; 0 at submission */
+	uw_le32 offset;            /* bytes from the start of data */
+	uw_le32 length;            /* bytes asked for, or moved */
+	uw_u8 reserved[4];
+};
+
 UW_IS(struct uw_ctl_header, 16);
 UW_AT(struct uw_ctl_header, magic, 0);
 UW_AT(struct uw_ctl_header, version, 4);
@@ -235,6 +290,9 @@ UW_AT(struct uw_ctl_bind, flags, 64);
 UW_IS(struct uw_ctl_unbind, 48);
 UW_IS(struct uw_ctl_stats, 80);
 UW_AT(struct uw_ctl_stats, bus_id, 32);
+UW_IS(struct uw_ctl_capture, 80);
+UW_AT(struct uw_ctl_capture, vm, 32);
+UW_AT(struct uw_ctl_capture, snaplen, 64);
 UW_IS(struct uw_ctl_end, 520);
 UW_AT(struct uw_ctl_end, text, 8);
 UW_IS(struct uw_ctl_daemon, 112);
@@ -258,5 +316,15 @@ UW_IS(struct uw_ctl_values, 624);
 UW_AT(struct uw_ctl_values, port, 64);
 UW_AT(struct uw_ctl_values, samples, 72);
 UW_AT(struct uw_ctl_values, value, 112);
+UW_IS(struct uw_ctl_dropped, 8);
+UW_IS(struct uw_ctl_packet, 120);
+UW_AT(struct uw_ctl_packet, time, 64);
+UW_AT(struct uw_ctl_packet, status, 80);
+UW_AT(struct uw_ctl_packet, event, 96);
+UW_AT(struct uw_ctl_packet, interval, 102);
+UW_AT(struct uw_ctl_packet, setup, 104);
+UW_AT(struct uw_ctl_packet, packets, 112);
+UW_IS(struct uw_ctl_descriptor, 16);
+UW_AT(struct uw_ctl_descriptor, length, 8);
 
 #endif

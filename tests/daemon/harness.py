@@ -34,9 +34,9 @@ REPORT = re.compile(r"ERROR: \w*Sanitizer|runtime error:|SUMMARY: \w*Sanitizer")
 # include/usbwarp/ctl.h
 HEADER = struct.Struct("<IHHII")
 MAGIC, VERSION, BODY_MAX = 0x4C435755, 1, 1024
-LIST, BIND, UNBIND, STATUS, STATS = 1, 2, 3, 4, 5
-END, DAEMON, DEVICE, VM, PORT, COUNTER, VALUES = range(256, 263)
-LENGTHS = {END: 520, DAEMON: 112, DEVICE: 208, VM: 256, PORT: 176, COUNTER: 200, VALUES: 624}
+LIST, BIND, UNBIND, STATUS, STATS, CAPTURE = 1, 2, 3, 4, 5, 6
+END, DAEMON, DEVICE, VM, PORT, COUNTER, VALUES, DROPPED, PACKET, DATA = range(256, 266)
+LENGTHS = {END: 520, DAEMON: 112, DEVICE: 208, VM: 256, PORT: 176, COUNTER: 200, VALUES: 624, DROPPED: 8, PACKET: 120}
 (OK, MALFORMED, BAD_VERSION, UNKNOWN, DENIED, NO_DEVICE, NO_VM, BOUND, NOT_BOUND, NO_PORT, HUB, BUSY,
  FAILED) = range(13)
 
@@ -214,6 +214,10 @@ def stats(vm="", bus_id=""):
     return padded(vm) + padded(bus_id) + bytes(16)
 
 
+def capture(bus_id="", vm="", snaplen=0xffffffff):
+    return padded(bus_id) + padded(vm) + struct.pack("<I12x", snaplen)
+
+
 class Control:
     """A connection to the control socket on which anything can be said."""
 
@@ -247,7 +251,10 @@ class Control:
         """(type, id, body) of the next record, whose form is checked."""
         magic, version, kind, ident, length = HEADER.unpack(self.read(HEADER.size))
         equal((magic, version), (MAGIC, VERSION), "header")
-        equal(length, LENGTHS[kind], f"length of record {kind}")
+        if kind == DATA:
+            equal(0 < length <= BODY_MAX, True, f"length {length} of data")
+        else:
+            equal(length, LENGTHS[kind], f"length of record {kind}")
         return kind, ident, self.read(length)
 
     def answer(self, ident=7):

@@ -100,7 +100,7 @@ def malformed_commands():
     yield "length near 2^32", head(BIND, 0xFFFFFFFF), MALFORMED, True
     yield "length near 2^31", head(BIND, 0x7FFFFFF8), MALFORMED, True
     yield "command 0", head(0), UNKNOWN, False
-    yield "command 6", head(6), UNKNOWN, False
+    yield "command 9", head(9), UNKNOWN, False
     yield "command 65535", head(65535), UNKNOWN, False
     yield "an answer's type", head(256, 520) + bytes(520), UNKNOWN, False
     yield "unknown, with a body", head(77, 1024) + bytes(1024), UNKNOWN, False
