@@ -156,21 +156,26 @@ static void receive_all(struct uw_reply *r)
 	}
 }
 
-void uw_client_ask(const char *where, uint16_t type, const void *body, uint32_t length, struct uw_reply *r)
+bool uw_client_send(const char *where, uint16_t type, const void *body, uint32_t length, struct uw_reply *r)
 {
 	static bool connected;
 	char why[UW_TRANSPORT_WHY];
 
-	memset(r, 0, sizeof(*r));
 	if (!connected && !uw_transport_open(where, why)) {
 		fail(r, UW_EXIT_UNREACHABLE, why);
-		return;
+		return false;
 	}
 	connected = true;
-	if (send_command(type, body, length))
-		receive_all(r);
-	else
+	if (!send_command(type, body, length))
 		fail_peer(r, UW_EXIT_UNREACHABLE, "went away; see its log, and try again");
+	return !r->code;
+}
+
+void uw_client_ask(const char *where, uint16_t type, const void *body, uint32_t length, struct uw_reply *r)
+{
+	memset(r, 0, sizeof(*r));
+	if (uw_client_send(where, type, body, length, r))
+		receive_all(r);
 }
 
 void uw_client_free(struct uw_reply *r)

@@ -38,6 +38,8 @@ struct uw_reply {
 
 /* Connects on the first call; where as for uw_transport_open. The reply is to be freed whatever its code. */
 void uw_client_ask(const char *where, uint16_t type, const void *body, uint32_t length, struct uw_reply *reply);
+/* The command alone, for an answer that is a stream; false: the reply, all zero before, says why. */
+bool uw_client_send(const char *where, uint16_t type, const void *body, uint32_t length, struct uw_reply *reply);
 void uw_client_free(struct uw_reply *reply);
 
 /* The word for a status, as --json prints it. */

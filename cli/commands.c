@@ -5,7 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "capture.h"
 #include "client.h"
+#include "json.h"
 #include "options.h"
 #include "qemu.h"
 #include "show.h"
@@ -15,11 +17,13 @@
 enum {
 	OPTION_HELP = 1, OPTION_VERSION, OPTION_JSON, OPTION_SOCKET, OPTION_VM, OPTION_ALL, OPTION_WATCH, OPTION_BUS_IDS,
 	OPTION_FORCE, OPTION_BELOW, OPTION_FREE, OPTION_BOUND, OPTION_VMS, OPTION_LIBVIRT,
+	OPTION_WRITE, OPTION_SNAPLEN, OPTION_COUNT, OPTION_SECONDS,
 };
 
 struct arguments {
 	const char *socket, *vm;
 	const char *word;      /* the one that is no option: a bus id, a VM or a command; NULL: none */
+	const char *write, *snaplen, *count, *seconds;
 	bool json, all, watch, bus_ids, force, below, free, bound, vms, libvirt;
 };
 
@@ -47,6 +51,10 @@ static const struct uw_option options_move[] = {
 };
 static const struct uw_option options_stats[] = {
 	COMMON, { "vm", 0, true, OPTION_VM }, { "all", 0, false, OPTION_ALL }, { "watch", 0, false, OPTION_WATCH }, { 0 },
+};
+static const struct uw_option options_capture[] = {
+	COMMON, { "vm", 0, true, OPTION_VM }, { "write", 0, true, OPTION_WRITE }, { "snaplen", 0, true, OPTION_SNAPLEN },
+	{ "count", 0, true, OPTION_COUNT }, { "seconds", 0, true, OPTION_SECONDS }, { 0 },
 };
 
 /* ---- what they do ---- */
@@ -291,6 +299,80 @@ static int run_stats(const struct arguments *a)
 	return r.code;
 }
 
+/* A number in its bounds; text NULL leaves *number as it is. False: it is none, and that was said. */
+static bool take_number(const char *option, const char *text, uint64_t min, uint64_t max, uint64_t *number)
+{
+	uint64_t value = 0;
+	const char *at = text;
+
+	if (!text)
+		return true;
+	while (*at >= '0' && *at <= '9' && value <= max)
+		value = 10 * value + (uint64_t)(*at++ - '0');
+	if (at == text || *at || value < min || value > max) {
+		fprintf(stderr, "usbwarp capture: --%s %s: a number from %llu to %llu is wanted\n", option, text,
+			(unsigned long long)min, (unsigned long long)max);
+		return false;
+	}
+	*number = value;
+	return true;
+}
+
+/* A file for programs and for nobody's eyes: where may it go? */
+static bool may_write(const struct arguments *a, bool to_file)
+{
+	if (!to_file && a->json)
+		fputs("usbwarp capture: --json wants standard output for itself; give --write FILE\n", stderr);
+	else if (!to_file && uw_transport_is_terminal())
+		fputs("usbwarp capture: standard output is a terminal; give --write FILE, or a reader: "
+		      "usbwarp capture | wireshark -k -i -\n", stderr);
+	else
+		return true;
+	return false;
+}
+
+static void show_capture(const struct uw_capture *c, bool json)
+{
+	struct uw_json j = { .out = stdout };
+
+	if (json) {
+		uw_json_open(&j, NULL, '{');
+		uw_json_text(&j, "status", uw_client_status(UW_CTL_OK));
+		uw_json_number(&j, "packets", c->packets);
+		uw_json_number(&j, "dropped", c->dropped);
+		uw_json_close(&j, '}');
+		return;
+	}
+	fprintf(stderr, "usbwarp: %llu packets written, %llu dropped\n", (unsigned long long)c->packets,
+		(unsigned long long)c->dropped);
+}
+
+static int run_capture(const struct arguments *a)
+{
+	struct uw_capture c = { .where = a->socket };
+	uw_u8 bus_id[UW_CTL_NAME], vm[UW_CTL_NAME];
+	uint64_t snaplen = UW_CAPTURE_PACKET_MAX;
+	struct uw_reply r;
+
+	c.file = a->write && strcmp(a->write, "-") ? a->write : NULL;
+	if (!put_name(bus_id, a->word) || !put_name(vm, a->vm) ||
+	    !take_number("snaplen", a->snaplen, UW_CAPTURE_PACKET_MIN, UW_CAPTURE_PACKET_MAX, &snaplen) ||
+	    !take_number("count", a->count, 1, UINT32_MAX, &c.count) ||
+	    !take_number("seconds", a->seconds, 1, 1000000000, &c.seconds) || !may_write(a, c.file))
+		return UW_EXIT_USAGE;
+	c.bus_id = bus_id;
+	c.vm = vm;
+	c.snaplen = (uint32_t)snaplen;
+	uw_capture_run(&c, &r);
+	if (!r.code || c.packets || c.dropped)
+		show_capture(&c, a->json && !r.code);
+	if (r.code)
+		uw_show_outcome(&r, a->json);
+	if (r.status == UW_CTL_NO_DEVICE && !a->json)
+		suggest_device(a);
+	return r.code;
+}
+
 /* Without a daemon the program's own version is still an answer. */
 static int run_version(const struct arguments *a)
 {
@@ -329,6 +411,12 @@ static const struct command commands[] = {
 	  "  --vm NAME      of this VM alone\n"
 	  "  --all          counters that are 0, too\n"
 	  "  --watch        every second, with what each second brings\n", options_stats, true, false, run_stats },
+	{ "capture", "usbwarp capture [BUSID]", "record what passes between VMs and devices, for Wireshark",
+	  "  --vm NAME      of this VM alone\n"
+	  "  --write FILE   into this file; -, and what is taken without it, is standard output\n"
+	  "  --snaplen BYTES  keep no more of each packet, 64 of which are its header\n"
+	  "  --count N      end after so many packets\n"
+	  "  --seconds N    end after so many seconds\n", options_capture, true, false, run_capture },
 	{ "qemu-args", "usbwarp qemu-args [VM]", "print what QEMU is to be started with for a VM",
 	  "  --libvirt      as the element of libvirt's XML\n", options_qemu, true, false, run_qemu_args },
 	{ "version", "usbwarp version", "show the versions of program and daemon", "", options_plain, false, false,
@@ -446,6 +534,18 @@ static int take_option(const struct command *c, int option, const char *value, s
 		break;
 	case OPTION_LIBVIRT:
 		a->libvirt = true;
+		break;
+	case OPTION_WRITE:
+		a->write = value;
+		break;
+	case OPTION_SNAPLEN:
+		a->snaplen = value;
+		break;
+	case OPTION_COUNT:
+		a->count = value;
+		break;
+	case OPTION_SECONDS:
+		a->seconds = value;
 		break;
 	default:
 		return usage_error(c, "see above", "");

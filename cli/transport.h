@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The whole of what the command line wants from its system: a connection to the daemon, a pause, a clock. */
+/* The whole of what the command line wants from its system: a connection to the daemon, clocks, files, interruptions. */
 #ifndef UW_TRANSPORT_H
 #define UW_TRANSPORT_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #define UW_TRANSPORT_WHY 512
 
@@ -21,8 +22,23 @@ bool uw_transport_open(const char *where, char *why);
 bool uw_transport_send(const void *bytes, uint32_t count);
 /* All of count bytes, within patience milliseconds between any two; else false. */
 bool uw_transport_receive(void *bytes, uint32_t count, uint32_t patience);
+/* What has come, at most count bytes; 0: nothing within patience milliseconds, or interrupted; -1: the peer is gone. */
+int uw_transport_some(void *bytes, uint32_t count, uint32_t patience);
 void uw_transport_pause(uint32_t milliseconds);
 /* Nanoseconds, never going back. */
 uint64_t uw_transport_clock(void);
+/* Nanoseconds since 1970, UTC. */
+uint64_t uw_transport_time(void);
+
+/* From here on an interruption by the user (Ctrl-C) or system does not end the process, but is to be asked for. */
+void uw_transport_catch(void);
+/* Has there been one since the last question? */
+bool uw_transport_interrupted(void);
+
+/* A file of that name, emptied, for bytes that concern nobody but this user; NULL with errno. */
+FILE *uw_transport_create(const char *path);
+/* Standard output: is it a terminal, and does nobody read it any more? */
+bool uw_transport_is_terminal(void);
+bool uw_transport_unread(void);
 
 #endif

@@ -8,6 +8,7 @@
 #include <windows.h>
 #include <shellapi.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <io.h>
 #include <stdio.h>
@@ -250,6 +251,14 @@ bool uw_transport_receive(void *bytes, uint32_t count, uint32_t patience)
 	return true;
 }
 
+int uw_transport_some(void *bytes, uint32_t count, uint32_t patience)
+{
+	OVERLAPPED o = { .hEvent = done };
+	DWORD error, got = finish(&o, ReadFile(connection, bytes, count, NULL, &o), patience, &error);
+
+	return got ? (int)got : error && error != ERROR_OPERATION_ABORTED ? -1 : 0;
+}
+
 void uw_transport_pause(uint32_t milliseconds)
 {
 	Sleep(milliseconds);
@@ -263,4 +272,57 @@ uint64_t uw_transport_clock(void)
 	QueryPerformanceFrequency(&frequency);
 	return (uint64_t)(now.QuadPart / frequency.QuadPart) * 1000000000 +
 	       (uint64_t)(now.QuadPart % frequency.QuadPart) * 1000000000 / (uint64_t)frequency.QuadPart;
+}
+
+/* The system counts in 100 ns, since 1601. */
+uint64_t uw_transport_time(void)
+{
+	FILETIME now;
+
+	GetSystemTimeAsFileTime(&now);
+	return ((uint64_t)now.dwHighDateTime << 32 | now.dwLowDateTime) * 100 - 11644473600000000000ull;
+}
+
+/* ---- interruptions, files ---- */
+
+static volatile LONG interrupted;
+
+/* On a thread of its own. When the console closes, the process has a few seconds; Windows ends it when this returns. */
+static BOOL WINAPI on_control(DWORD event)
+{
+	InterlockedExchange(&interrupted, 1);
+	if (event == CTRL_CLOSE_EVENT)
+		Sleep(INFINITE);
+	return TRUE;
+}
+
+void uw_transport_catch(void)
+{
+	SetConsoleCtrlHandler(on_control, TRUE);
+}
+
+bool uw_transport_interrupted(void)
+{
+	return InterlockedExchange(&interrupted, 0);
+}
+
+FILE *uw_transport_create(const char *path)
+{
+	wchar_t wide[PATH_MAX_WIDE];
+
+	if (MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, path, -1, wide, PATH_MAX_WIDE))
+		return _wfopen(wide, L"wb");
+	errno = EINVAL;
+	return NULL;
+}
+
+bool uw_transport_is_terminal(void)
+{
+	return _isatty(_fileno(stdout));
+}
+
+/* The next write fails soon enough. */
+bool uw_transport_unread(void)
+{
+	return false;
 }

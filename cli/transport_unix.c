@@ -4,7 +4,9 @@
 #include "transport.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -124,6 +126,19 @@ bool uw_transport_receive(void *bytes, uint32_t count, uint32_t patience)
 	return true;
 }
 
+int uw_transport_some(void *bytes, uint32_t count, uint32_t patience)
+{
+	struct pollfd p = { .fd = connection, .events = POLLIN };
+	ssize_t got;
+
+	if (poll(&p, 1, (int)patience) <= 0)
+		return 0;
+	got = recv(connection, bytes, count, 0);
+	if (got < 0 && errno == EINTR)
+		return 0;
+	return got > 0 ? (int)got : -1;
+}
+
 void uw_transport_pause(uint32_t milliseconds)
 {
 	poll(NULL, 0, (int)milliseconds);
@@ -135,4 +150,60 @@ uint64_t uw_transport_clock(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+uint64_t uw_transport_time(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+/* ---- interruptions, files ---- */
+
+static volatile sig_atomic_t interrupted;
+
+static void on_signal(int number)
+{
+	(void)number;
+	interrupted = 1;
+}
+
+/* Without SA_RESTART, so that a wait ends. A pipe without a reader is for whoever writes to notice. */
+void uw_transport_catch(void)
+{
+	struct sigaction action = { .sa_handler = on_signal }, ignore = { .sa_handler = SIG_IGN };
+
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGHUP, &action, NULL);
+	sigaction(SIGPIPE, &ignore, NULL);
+}
+
+bool uw_transport_interrupted(void)
+{
+	bool was = interrupted;
+
+	interrupted = 0;
+	return was;
+}
+
+FILE *uw_transport_create(const char *path)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	return fd < 0 ? NULL : fdopen(fd, "wb");
+}
+
+bool uw_transport_is_terminal(void)
+{
+	return isatty(STDOUT_FILENO);
+}
+
+bool uw_transport_unread(void)
+{
+	struct pollfd p = { .fd = STDOUT_FILENO };
+
+	return poll(&p, 1, 0) > 0 && (p.revents & POLLERR);
 }
