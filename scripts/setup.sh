@@ -52,6 +52,7 @@ packages()
 		win    msitools              looks into that installer
 		wine   wine64                executes the Windows side
 		wine   wine64-tools          winedump, to look at what was built
+		devices tshark               reads captures, to see what Wireshark makes of them
 		debug  flex                  the debug kernel's configuration language
 		debug  bison                 the same
 		debug  bc                    the debug kernel's time constants
@@ -66,8 +67,9 @@ groups_of()
 	demo) echo build vm ;;
 	windows) echo win ;;
 	test) echo build vm check win wine ;;
-	all) echo build vm check win wine debug ;;
-	*) die "usage: setup.sh [--print] [demo|windows|test|all]" ;;
+	devices) echo build vm check devices ;;
+	all) echo build vm check win wine devices debug ;;
+	*) die "usage: setup.sh [--print] [demo|windows|test|devices|all]" ;;
 	esac
 }
 
