@@ -12,9 +12,11 @@ import subprocess
 import time
 
 import ivshmem
-from harness import (BIN, CAPTURE, DATA, DROPPED, END, HEADER, LIST, MAGIC, MALFORMED, NO_DEVICE, NO_VM, OK, PACKET,
-                     PATIENCE, VERSION, Control, Daemon, capture, case, equal, holds, main, padded, text, until)
+from harness import (BIN, CAPTURE, DATA, DEVICE, DROPPED, END, HEADER, LIST, MAGIC, MALFORMED, NO_DEVICE, NO_VM, OK,
+                     PACKET, PATIENCE, VERSION, Control, Daemon, Directory, capture, case, cli, equal, holds, main, padded,
+                     text, until)
 from ivshmem import BULK, CONTROL, GET_DEVICE, NONE, ST_OK, Driver, Qemu
+from test_cli import Liar, end, record
 
 FORM = struct.Struct("<32s32sQQiIIIcBBBBBH8sHHI")
 Packet = collections.namedtuple("Packet", "vm bus_id time id status length bytes captured event bus port endpoint transfer "
@@ -405,6 +407,47 @@ def a_daemon_that_goes_away_leaves_a_whole_file():
             os.kill(d.worker(), signal.SIGKILL)
             holds(p.end(code=3), "went away")
         equal(packets_of(read(path)), [], "packets")
+
+
+BEGUN = record(DROPPED, bytes(8))
+
+
+def packet_of(captured, size=None, transfer=BULK, descriptors=0):
+    """The record of a completion."""
+    return record(PACKET, FORM.pack(padded("vm1"), padded("zero-1"), 1, 1, 0, captured, captured if size is None else size,
+                                    captured, COMPLETED, 1, 1, 0x81, transfer, 0, 0, bytes(8), 0, descriptors, 0))
+
+
+@case
+def nonsense_from_the_daemon_is_noticed():
+    with Directory() as directory:
+        path = os.path.join(directory.path, "a.pcapng")
+        for what, answer, code, count in (
+                ("silence", b"", 3, None), ("a packet before the beginning", packet_of(0), 4, None),
+                ("a daemon that cannot", end(3, b"unknown"), 1, None),
+                ("another protocol", b"HTTP/1.1 400 Bad Request\r\n\r\n", 4, None),
+                ("a good answer", BEGUN + packet_of(4) + record(DATA, b"data") + end(), 0, 1),
+                ("in two parts", BEGUN + packet_of(4) + record(DATA, b"d") + record(DATA, b"ata") + end(), 0, 1),
+                ("an end in the middle", BEGUN + packet_of(0) + packet_of(4) + end(), 4, 1),
+                ("a packet in the middle", BEGUN + packet_of(4) + packet_of(4), 4, 0),
+                ("more than there is", BEGUN + packet_of(4) + record(DATA, b"data!"), 4, 0),
+                ("no bytes", BEGUN + packet_of(4) + record(DATA, b""), 4, 0),
+                ("bytes of nothing", BEGUN + packet_of(0) + record(DATA, b"d"), 4, 1),
+                ("more than its size", BEGUN + packet_of(4, 3), 4, 0), ("too long", BEGUN + packet_of(262081), 4, 0),
+                ("more descriptors than bytes", BEGUN + packet_of(31, descriptors=2), 4, 0),
+                ("a type that is none", BEGUN + packet_of(0, transfer=4), 4, 0),
+                ("a cut record", BEGUN + packet_of(0)[:-1], 3, 0), ("another record", BEGUN + record(DEVICE, bytes(208)), 4, 0),
+                ("another version", BEGUN + record(END, bytes(520), version=2), 4, 0),
+                ("a huge length", BEGUN + record(END, b"", length=0xffffffff), 4, 0)):
+            with Liar(answer) as liar:
+                out, err = cli("--socket", liar.path, "capture", "--write", path, code=code)
+            equal(out, "", what)
+            assert not code or "usbwarp: " in err, (what, err)
+            equal(len(packets_of(read(path))) if os.path.exists(path) else None, count, what)
+            if count is not None:
+                os.remove(path)
+        with Liar(end(3, b"this UsbWarpService does not know the command")) as liar:
+            holds(cli("--socket", liar.path, "capture", "--write", path, code=1)[1], "cannot capture", "Linux")
 
 
 if __name__ == "__main__":

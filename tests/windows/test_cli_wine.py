@@ -21,6 +21,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(wine.ROOT, "tests", "daemon"))
 import harness  # noqa: E402 # pylint: disable=wrong-import-position
 from harness import DEVICE, END, NO_DEVICE, VALUES  # noqa: E402 # pylint: disable=wrong-import-position
+import ivshmem  # noqa: E402 # pylint: disable=wrong-import-position
+import test_capture as captures  # noqa: E402 # pylint: disable=wrong-import-position
 import test_cli as unix  # noqa: E402 # pylint: disable=wrong-import-position
 
 PROGRAM = os.path.join(wine.BUILT, "UsbWarpController.exe")
@@ -171,6 +173,7 @@ def words_mean_the_same():
                         (["stats", "-h"], 0), ([], 2), (["lits"], 2), (["list", "--frob"], 2), (["list", "-x"], 2),
                         (["bind"], 2), (["bind", "a", "b"], 2), (["bind", "a" * 32], 2), (["bind", "a", "--vm"], 2),
                         (["stats", "--watch", "--json"], 2), (["list", "--json=1"], 2), (["bind", "\u00e9" * 16], 2),
+                        (["capture", "--help"], 0), (["capture", "--snaplen=1"], 2), (["capture", "--json"], 2),
                         (["--version"], 0), (["frob"], 2)):
         want = harness.cli(*words, code=code)
         out, err = LAB.cli(*words, code=code, pipe=None)
@@ -237,6 +240,30 @@ def watching_ends_with_the_service():
         d.stop()
         equal(process.wait(20 * wine.PATIENCE), 3, "exit code")
         process.stdout.close()
+
+
+@case
+def captures_are_written_and_ended():
+    """The service does not capture; a daemon at the other end of the pipe shows that the program could."""
+    with unix.Liar(unix.end(3, b"unknown")) as liar:
+        LAB.relay.target = liar.path
+        holds(LAB.cli("capture", code=1)[1].decode(), "UsbWarpService cannot capture", "Linux")
+    with harness.Daemon(models=["zero"]) as d:
+        LAB.relay.target = d.control
+        d.cli("bind", "zero-1")
+        process = LAB.wine.spawn(PROGRAM, "--socket", "test", "capture", "--seconds", "3")
+        data = process.stdout.read(24)
+        with ivshmem.Qemu(d.socket()) as q, ivshmem.Driver(q) as g:
+            g.connected(1)
+            equal(g.control(1, ivshmem.GET_DEVICE, 18)[0], ivshmem.ST_OK, "a transfer")
+        data += process.stdout.read()
+        equal(process.wait(20 * wine.PATIENCE), 0, "exit code")
+        process.stdout.close()
+        equal([len(packet) for packet in captures.packets_of(data)], [64, 64 + 18], "packets")
+        path = os.path.join(LAB.wine.directory, "a.pcapng")
+        _, err = LAB.cli("capture", "--write", wine.windows_path(path), "--seconds", "1")
+        holds(err.decode(), "0 packets written, 0 dropped")
+        equal(captures.packets_of(captures.read(path)), [], "packets")
 
 
 def main():
