@@ -172,6 +172,17 @@ void uw_sysfs_each(void (*each)(void *ctx, const struct uw_sysfs_device *device)
 		free(entries);
 }
 
+enum uw_sysfs_power uw_sysfs_power(const char *bus_id)
+{
+	char text[32];
+
+	if (!is_bus_id(bus_id) || !attribute(bus_id, "power/control", text, sizeof(text)) || strcmp(text, "auto"))
+		return UW_SYSFS_KEPT_AWAKE;
+	if (attribute(bus_id, "power/runtime_status", text, sizeof(text)) && !strcmp(text, "suspended"))
+		return UW_SYSFS_SUSPENDED;
+	return UW_SYSFS_AWAKE;
+}
+
 uint64_t uw_sysfs_usb_memory(void)
 {
 	char text[32];

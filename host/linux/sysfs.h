@@ -27,6 +27,10 @@ UW_MUST_CHECK bool uw_sysfs_has_class(const struct uw_sysfs_device *device, uint
 void uw_sysfs_describe(const char *bus_id, char *text, size_t size);
 /* Every device but the root hubs. */
 void uw_sysfs_each(void (*each)(void *ctx, const struct uw_sysfs_device *device), void *ctx);
+/* What the kernel may do, or has done, about a device's power. */
+enum uw_sysfs_power { UW_SYSFS_KEPT_AWAKE, UW_SYSFS_AWAKE, UW_SYSFS_SUSPENDED };
+
+enum uw_sysfs_power uw_sysfs_power(const char *bus_id);
 /* What usbfs lets all its users have in flight, in bytes; 0: no limit, or unknown. */
 uint64_t uw_sysfs_usb_memory(void);
 

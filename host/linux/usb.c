@@ -2,6 +2,10 @@
 /*
  * Real USB devices, by libusb on device nodes that the keeper opens.
  *
+ * A transfer's buffer is the region itself, so the one copy left is usbfs' own between it and the kernel. Only control
+ * transfers have a buffer of their own, as usbfs wants the setup packet in front of the data, and so have isochronous
+ * ones whose packets do not lie in one run.
+ *
  * libusb is used for its knowledge of usbfs, not for its events: its device list and threads are off, and the node's
  * descriptor stands in the daemon's loop. Calls that block run on the device's thread, and none of them handles events.
  */
@@ -12,27 +16,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "dev.h"
 #include "log.h"
 #include "pass.h"
 #include "sysfs.h"
 #include "field.h"
 
 #define CLOSE_GRACE (2000 * UW_MS)   /* for cancelled transfers to come back */
-
-void uw_usb_answer(struct uw_usb *u, struct uw_transfer_io *io, uint32_t status)
-{
-	uw_list_del(&io->node);
-	io->status = status;
-	u->dev.host->complete(&u->dev, io);
-}
-
-void uw_usb_lose(struct uw_usb *u)
-{
-	if (u->lost)
-		return;
-	u->lost = true;
-	u->dev.host->gone(&u->dev);
-}
 
 static void on_node(struct uw_source *source, uint32_t events)
 {
@@ -44,13 +34,6 @@ static void on_node(struct uw_source *source, uint32_t events)
 		uw_usb_lose(u);
 	}
 	libusb_handle_events_timeout_completed(u->host->context, &none, NULL);
-}
-
-/* A guest whose suspend fails leaves the device awake, which is safe. */
-static void usb_unsupported(struct uw_device *device, struct uw_transfer_io *io)
-{
-	uw_list_init(&io->node);
-	uw_usb_answer(uw_usb_of(device), io, UW_ST_UNSUPPORTED);
 }
 
 /* ---- open and close ---- */
@@ -85,6 +68,7 @@ static void close_node(struct uw_usb *u)
 	u->handle = NULL;
 	u->fd = -1;
 	u->claimed = 0;
+	memset((void *)u->streams, 0, sizeof(u->streams)); /* which end with the node */
 }
 
 /* The device may have come back under another number, or another device may have taken its port. */
@@ -106,7 +90,7 @@ static int take_device(struct uw_usb *u)
 	int result;
 
 	libusb_set_auto_detach_kernel_driver(u->handle, 1);
-	result = uw_verb_claim(u);
+	result = uw_usb_claim(u);
 	if (result == LIBUSB_ERROR_BUSY)
 		return fail(u, "claim", "another program uses it");
 	if (result)
@@ -134,7 +118,7 @@ static int usb_open(struct uw_device *device)
 	result = result ? fail(u, "open", libusb_strerror(result)) : take_device(u);
 	if (result) {
 		if (u->handle)
-			uw_verb_release(u);
+			uw_usb_release(u);
 		close_node(u);
 	}
 	return result;
@@ -161,14 +145,14 @@ static void begin_close(struct uw_usb *u)
 {
 	uw_loop_tick(u->host->loop);
 	u->until = u->host->loop->now + CLOSE_GRACE;
-	uw_flight_cancel_all(u);
+	uw_usb_cancel_flights(u);
 }
 
 /* The blocking part: former drivers come back, and look at their device at length. */
 static void give_back(struct uw_usb *u)
 {
 	if (uw_list_empty(&u->active) && !u->lost)
-		uw_verb_release(u);
+		uw_usb_release(u);
 	close_node(u);
 }
 
@@ -185,16 +169,22 @@ static void usb_close(struct uw_device *device)
 
 	while (!uw_list_empty(&u->verbs))
 		uw_returns_wait(u->thread->returns);
+	uw_usb_unwatch(u);
 	begin_close(u);
-	uw_flight_await_all(u);
+	uw_usb_await_flights(u);
 	leave_loop(u);
 	give_back(u);
-	uw_flight_drop(u);
+	uw_usb_free_flights(u);
 }
 
+/* Waking the device first lets the watcher's thread end at once. */
 static void run_shutting(struct uw_job *job)
 {
-	give_back(UW_CONTAINER(job, struct uw_usb, shutting));
+	struct uw_usb *u = UW_CONTAINER(job, struct uw_usb, shutting);
+
+	if (u->watched)
+		(void)uw_usb_resume(u);
+	give_back(u);
 }
 
 static void on_shut(struct uw_job *job)
@@ -202,7 +192,8 @@ static void on_shut(struct uw_job *job)
 	struct uw_usb *u = UW_CONTAINER(job, struct uw_usb, shutting);
 	void (*closed)(struct uw_device *device) = u->closed;
 
-	uw_flight_drop(u);
+	uw_usb_unwatch(u);
+	uw_usb_free_flights(u);
 	u->closed = NULL;
 	closed(&u->dev);
 }
@@ -223,6 +214,7 @@ void uw_usb_shut(struct uw_device *device, void (*closed)(struct uw_device *devi
 	struct uw_usb *u = uw_usb_of(device);
 
 	u->closed = closed;
+	u->asleep = false;
 	begin_close(u);
 	u->dev.host->arm(&u->dev, u->until);
 	uw_usb_shut_on(u);
@@ -232,17 +224,17 @@ static const struct uw_backend backend = {
 	.name = UW_USB_BACKEND,
 	.open = usb_open,
 	.close = usb_close,
-	.submit = uw_flight_submit,
-	.cancel = uw_flight_cancel,
-	.reset = uw_verb_submit,
-	.set_configuration = uw_verb_submit,
-	.set_interface = uw_verb_submit,
-	.clear_halt = uw_verb_submit,
-	.alloc_streams = uw_verb_submit,
-	.free_streams = uw_verb_submit,
-	.suspend = usb_unsupported,
-	.resume = usb_unsupported,
-	.timer = uw_flight_timer,
+	.submit = uw_usb_submit,
+	.cancel = uw_usb_cancel,
+	.reset = uw_usb_verb,
+	.set_configuration = uw_usb_verb,
+	.set_interface = uw_usb_verb,
+	.clear_halt = uw_usb_verb,
+	.alloc_streams = uw_usb_verb,
+	.free_streams = uw_usb_verb,
+	.suspend = uw_usb_verb,
+	.resume = uw_usb_verb,
+	.timer = uw_usb_timer,
 };
 
 static void describe(const struct uw_sysfs_device *d, struct uw_device *device)
@@ -278,15 +270,13 @@ struct uw_device *uw_usb_new(struct uw_usb_host *host, struct uw_thread *thread,
 	u->thread = thread;
 	u->fd = u->source.fd = -1;
 	u->source.ready = on_node;
-	u->job.run = uw_verb_run;
-	u->job.done = uw_verb_done;
-	u->shutting.run = run_shutting;
-	u->shutting.done = on_shut;
 	uw_list_init(&u->node);
 	uw_list_init(&u->active);
 	uw_list_init(&u->held);
 	uw_list_init(&u->idle);
-	uw_list_init(&u->verbs);
+	uw_usb_verbs_init(u);
+	u->shutting.run = run_shutting;
+	u->shutting.done = on_shut;
 	return &u->dev;
 }
 

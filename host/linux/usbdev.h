@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What the files of the libusb backend share: usb.c, flight.c, verbs.c, endpoints.c. */
+/* A real device as the files behind its backend see it: usb.c, usbends.c, flight.c, isoch.c, verbs.c, asleep.c. */
 #ifndef UW_USBDEV_H
 #define UW_USBDEV_H
 
-#include "dev.h"
 #include "usb.h"
 
-#define UW_USB_ENDPOINTS 32u   /* 0..15 OUT, 16..31 IN */
+#define UW_USB_ENDPOINTS 32u    /* 0..15 OUT, 16..31 IN */
 #define UW_USB_INTERFACES 32u
-#define UW_NOT_AN_ENDPOINT 0xff
+#define UW_USB_NO_ENDPOINT 0xff
 
 struct uw_usb {
 	struct uw_device dev;
@@ -23,12 +22,18 @@ struct uw_usb {
 	uint8_t configuration; /* bConfigurationValue, 0: none */
 	uint32_t claimed;      /* one bit an interface number */
 	uint8_t alternate[UW_USB_INTERFACES];
-	uint8_t endpoint[UW_USB_ENDPOINTS]; /* enum uw_transfer, or UW_NOT_AN_ENDPOINT */
+	uint8_t endpoint[UW_USB_ENDPOINTS]; /* enum uw_transfer, or UW_USB_NO_ENDPOINT */
+	_Atomic uint16_t streams[UW_USB_ENDPOINTS]; /* that it has now, or 0 */
 	struct uw_list active; /* of io: with the kernel */
 	struct uw_list held;   /* of io: wait for the kernel's memory */
 	struct uw_list idle;   /* of struct uw_flight */
 	struct uw_list verbs;  /* of io: the first one is on the thread */
 	struct uw_job job;     /* the first verb */
+	struct uw_thread watcher;
+	struct uw_job watch;
+	bool watched;          /* there is a watcher */
+	bool watching;         /* the watcher waits for the device to wake */
+	bool asleep;           /* suspended by the guest, which has not asked for resume */
 	struct uw_job shutting; /* the end of uw_usb_shut */
 	void (*closed)(struct uw_device *device); /* uw_usb_shut is under way; NULL: it is not */
 	uint64_t until;        /* then transfers that have not ended are left to the kernel */
@@ -41,10 +46,14 @@ struct uw_flight {
 	struct uw_usb *usb;
 	struct uw_transfer_io *io;
 	struct libusb_transfer *transfer;
+	uint8_t *buffer;       /* control: setup packet and data; isochronous: packets, if they do not lie in one run */
+	uint32_t room;         /* bytes of buffer */
 	uint32_t packets;      /* that transfer has room for */
-	uint8_t *own;          /* a buffer beside the region, where the kernel wants the bytes otherwise than they lie there */
-	uint32_t room;         /* bytes of it */
-	bool bounced;          /* isochronous: it is used now */
+	uint32_t cost;         /* bytes of the kernel's memory while it is under way, about */
+	uint32_t piece;        /* bytes of data under way: all there are, or a part of a large bulk transfer */
+	bool more;             /* pieces follow */
+	bool cancelled;        /* so none follows */
+	bool gathered;         /* isochronous: the packets are in buffer */
 };
 
 static inline struct uw_usb *uw_usb_of(struct uw_device *device)
@@ -62,38 +71,91 @@ static inline struct uw_transfer_io *uw_usb_io_at(struct uw_list *node)
 	return UW_CONTAINER(node, struct uw_transfer_io, node);
 }
 
-/* usb.c: the end of a transfer or verb, whatever list it is in; and the device is gone. In the loop. */
-void uw_usb_answer(struct uw_usb *u, struct uw_transfer_io *io, uint32_t status);
-void uw_usb_lose(struct uw_usb *u);
+static inline void uw_usb_answer(struct uw_usb *u, struct uw_transfer_io *io, uint32_t status)
+{
+	uw_list_del(&io->node);
+	io->status = status;
+	u->dev.host->complete(&u->dev, io);
+}
 
-/* endpoints.c: enum libusb_error as an enum uw_status; other: what a failure without a name of its own means there. */
-uint32_t uw_usb_status_of_call(int result, uint32_t other);
-/* A configuration's descriptor, or NULL; to be freed by libusb. */
-struct libusb_config_descriptor *uw_usb_descriptor(struct uw_usb *u, uint8_t value);
-/* Notes which endpoints there are at the settings of now. */
-void uw_usb_note_endpoints(struct uw_usb *u);
-UW_MUST_CHECK bool uw_usb_has_endpoint(const struct uw_usb *u, const struct uw_transfer_io *io);
+static inline void uw_usb_lose(struct uw_usb *u)
+{
+	if (u->lost)
+		return;
+	u->lost = true;
+	u->dev.host->gone(&u->dev);
+}
 
-/* usb.c: uw_usb_shut goes on, if nothing is left to wait for. From a place where its caller still uses the device. */
+/* ---- usb.c ---- */
+
+/* uw_usb_shut goes on, if nothing is left to wait for. */
 void uw_usb_shut_on(struct uw_usb *u);
 
-/* flight.c, in the loop */
-void uw_flight_submit(struct uw_device *device, struct uw_transfer_io *io);
-void uw_flight_cancel(struct uw_device *device, struct uw_transfer_io *io);
-/* Transfers that wait for the kernel's memory try again. */
-void uw_flight_timer(struct uw_device *device);
-/* Asks for the end of all; and waits for it, for a while. */
-void uw_flight_cancel_all(struct uw_usb *u);
-void uw_flight_await_all(struct uw_usb *u);
-/* Ends what has not ended; the node is closed. */
-void uw_flight_drop(struct uw_usb *u);
+/* ---- usbends.c ---- */
 
-/* verbs.c: the entry of the backend, in the loop; the rest on the device's thread. */
-void uw_verb_submit(struct uw_device *device, struct uw_transfer_io *io);
-void uw_verb_run(struct uw_job *job);
-void uw_verb_done(struct uw_job *job);
-/* Takes every interface, from kernel drivers too: 0 or an enum libusb_error; and gives them back. */
-int uw_verb_claim(struct uw_usb *u);
-void uw_verb_release(struct uw_usb *u);
+/* The end of a transfer. */
+uint32_t uw_usb_transfer_status(enum libusb_transfer_status status);
+/*
+ * The result of a call. other: what a failure without a name of its own means there. For requests to the device that
+ * is nearly always a STALL, an answer, which must not count as a fault.
+ */
+uint32_t uw_usb_call_status(int result, uint32_t other);
+/* The descriptor of this configuration, to be freed; NULL: there is none. */
+struct libusb_config_descriptor *uw_usb_config(struct uw_usb *u, uint8_t value);
+/* The interfaces of a configuration, one bit each. */
+uint32_t uw_usb_interfaces(struct uw_usb *u, uint8_t configuration);
+/* The endpoints of the configuration and the alternate settings that are set now. */
+void uw_usb_note_endpoints(struct uw_usb *u);
+bool uw_usb_has_endpoint(const struct uw_usb *u, const struct uw_transfer_io *io);
+
+/* ---- flight.c ---- */
+
+void uw_usb_submit(struct uw_device *device, struct uw_transfer_io *io);
+void uw_usb_cancel(struct uw_device *device, struct uw_transfer_io *io);
+/* Tries again what waits for memory. */
+void uw_usb_timer(struct uw_device *device);
+/* Cancels everything; and waits for it, until u->until: what the kernel does not give back by then stays active. */
+void uw_usb_cancel_flights(struct uw_usb *u);
+void uw_usb_await_flights(struct uw_usb *u);
+/* Once the node is closed: answers what is left, and frees all memory. */
+void uw_usb_free_flights(struct uw_usb *u);
+
+/* Makes room in a flight; contents are lost. False: no memory. */
+UW_MUST_CHECK bool uw_flight_room(struct uw_flight *f, uint32_t bytes);
+UW_MUST_CHECK bool uw_flight_packets(struct uw_flight *f, uint32_t packets);
+
+/* ---- isoch.c ---- */
+
+/* False: no device and no kernel could do it. */
+UW_MUST_CHECK bool uw_isoch_possible(const struct uw_transfer_io *io);
+/* Bytes of all packets, which is more than the transfer's length where they share some. */
+uint32_t uw_isoch_bytes(const struct uw_transfer_io *io);
+/* Parts that libusb makes of it. */
+uint32_t uw_isoch_urbs(const struct uw_transfer_io *io);
+/* False: no memory. */
+UW_MUST_CHECK bool uw_isoch_fill(struct uw_flight *f, struct uw_transfer_io *io, libusb_transfer_cb_fn done);
+/* Hands the packets' results over; what became of the whole. */
+enum libusb_transfer_status uw_isoch_take(struct uw_flight *f, struct uw_transfer_io *io);
+
+/* ---- verbs.c ---- */
+
+void uw_usb_verbs_init(struct uw_usb *u);
+/* Every verb that blocks, on the device's thread. */
+void uw_usb_verb(struct uw_device *device, struct uw_transfer_io *io);
+/* Takes every interface, from kernel drivers too. On the thread. */
+UW_MUST_CHECK int uw_usb_claim(struct uw_usb *u);
+void uw_usb_release(struct uw_usb *u);
+
+/* ---- asleep.c ---- */
+
+/* On the device's thread: an enum uw_status. */
+uint32_t uw_usb_suspend(struct uw_usb *u);
+uint32_t uw_usb_resume(struct uw_usb *u);
+/* In the loop. False: no thread for it, so the device must not sleep. */
+UW_MUST_CHECK bool uw_usb_can_watch(struct uw_usb *u);
+/* It sleeps now: tell the guest when it wakes by itself. */
+void uw_usb_watch(struct uw_usb *u);
+/* Wakes it, if it sleeps, and ends the watch. */
+void uw_usb_unwatch(struct uw_usb *u);
 
 #endif

@@ -1,27 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The libusb backend: verbs, whose calls block and run on the device's thread. None of them handles events. */
+/* Calls on real devices that block, on the device's thread. None of them handles events. */
 #include "usbdev.h"
 
-/* The interfaces of a configuration, one bit each. */
-static uint32_t interfaces_of(struct uw_usb *u, uint8_t configuration)
+int uw_usb_claim(struct uw_usb *u)
 {
-	struct libusb_config_descriptor *config = uw_usb_descriptor(u, configuration);
-	uint32_t i, bits = 0, number;
-
-	for (i = 0; config && i < config->bNumInterfaces; i++) {
-		number = config->interface[i].num_altsetting ? config->interface[i].altsetting[0].bInterfaceNumber : 0;
-		if (number < UW_USB_INTERFACES)
-			bits |= 1u << number;
-	}
-	if (config)
-		libusb_free_config_descriptor(config);
-	return bits;
-}
-
-/* Takes every interface, from kernel drivers too. */
-int uw_verb_claim(struct uw_usb *u)
-{
-	uint32_t wanted = interfaces_of(u, u->configuration) & ~u->claimed;
+	uint32_t wanted = uw_usb_interfaces(u, u->configuration) & ~u->claimed;
 	int i, result;
 
 	for (i = 0; i < (int)UW_USB_INTERFACES; i++) {
@@ -35,7 +18,7 @@ int uw_verb_claim(struct uw_usb *u)
 	return 0;
 }
 
-void uw_verb_release(struct uw_usb *u)
+void uw_usb_release(struct uw_usb *u)
 {
 	int i;
 
@@ -45,12 +28,67 @@ void uw_verb_release(struct uw_usb *u)
 	u->claimed = 0;
 }
 
+/* ---- streams ---- */
+
+static int free_streams_of(struct uw_usb *u, uint8_t address)
+{
+	int result = 0;
+
+	if (u->streams[uw_usb_index(address)])
+		result = libusb_free_streams(u->handle, &address, 1);
+	u->streams[uw_usb_index(address)] = 0;
+	return result;
+}
+
+/*
+ * A new configuration or setting, and a reset, end streams. Not every way through the kernel makes it forget them, and
+ * then it would refuse to give them anew, so they are given back before.
+ */
+static void free_all_streams(struct uw_usb *u)
+{
+	uint32_t i;
+
+	for (i = 0; i < UW_USB_ENDPOINTS; i++)
+		free_streams_of(u, (uint8_t)((i & 0x0f) | (i & 0x10) << 3));
+}
+
+static uint32_t free_streams(struct uw_usb *u, const struct uw_transfer_io *io)
+{
+	int i, one, result = 0;
+
+	for (i = 0; i < io->arg[1]; i++) {
+		one = free_streams_of(u, io->endpoints[i]);
+		result = one ? one : result;
+	}
+	return uw_usb_call_status(result, UW_ST_HOST);
+}
+
+/* usbfs takes no request for a single stream, so that is asked for as two. */
+static uint32_t alloc_streams(struct uw_usb *u, struct uw_transfer_io *io)
+{
+	unsigned char endpoints[UW_STREAM_ENDPOINTS];
+	uint32_t i, count = uw_min(io->arg[1], UW_STREAM_ENDPOINTS);
+	int result;
+
+	uw_copy(endpoints, io->endpoints, count);
+	result = libusb_alloc_streams(u->handle, io->arg[0] < 2 ? 2 : io->arg[0], endpoints, (int)count);
+	if (result <= 0)
+		return result ? uw_usb_call_status(result, UW_ST_UNSUPPORTED) : UW_ST_UNSUPPORTED;
+	io->actual = uw_min((uint32_t)result, io->arg[0]);
+	for (i = 0; i < count; i++)
+		u->streams[uw_usb_index(endpoints[i])] = (uint16_t)io->actual;
+	return UW_ST_OK;
+}
+
+/* ---- configuration ---- */
+
 static int set_interface(struct uw_usb *u, uint16_t number, uint16_t alternate)
 {
 	int result;
 
 	if (number >= UW_USB_INTERFACES || !(u->claimed & 1u << number))
 		return LIBUSB_ERROR_NOT_FOUND;
+	free_all_streams(u);
 	result = libusb_set_interface_alt_setting(u->handle, number, alternate);
 	if (!result)
 		u->alternate[number] = (uint8_t)alternate;
@@ -65,15 +103,16 @@ static int change_configuration(struct uw_usb *u, uint8_t value)
 {
 	int result, claimed;
 
+	free_all_streams(u);
 	libusb_set_auto_detach_kernel_driver(u->handle, 0); /* or releasing would call the kernel's drivers back */
-	uw_verb_release(u);
+	uw_usb_release(u);
 	result = libusb_set_configuration(u->handle, value ? value : -1);
 	libusb_set_auto_detach_kernel_driver(u->handle, 1);
 	if (!result) {
 		u->configuration = value;
 		memset(u->alternate, 0, sizeof(u->alternate));
 	}
-	claimed = uw_verb_claim(u);
+	claimed = uw_usb_claim(u);
 	return result ? result : claimed;
 }
 
@@ -97,65 +136,60 @@ static int set_configuration(struct uw_usb *u, uint8_t value)
 
 static uint32_t reset(struct uw_usb *u)
 {
-	int result = libusb_reset_device(u->handle);
+	int result;
 
+	free_all_streams(u);
+	result = libusb_reset_device(u->handle);
 	u->fresh = !result;
 	/* Not found: it came back as another device, as after a change of firmware. */
-	return result == LIBUSB_ERROR_NOT_FOUND ? UW_ST_NO_DEVICE : uw_usb_status_of_call(result, UW_ST_PROTOCOL);
+	return result == LIBUSB_ERROR_NOT_FOUND ? UW_ST_NO_DEVICE : uw_usb_call_status(result, UW_ST_PROTOCOL);
 }
 
-/* USB 3.2 8.12.1.4. libusb takes the addresses as not constant, and leaves them as they are. */
-static void alloc_streams(struct uw_usb *u, struct uw_transfer_io *io)
-{
-	int granted = libusb_alloc_streams(u->handle, io->arg[0], (unsigned char *)(uintptr_t)io->endpoints, io->arg[1]);
-
-	io->actual = granted > 0 ? (uint32_t)granted : 0;
-	io->status = granted > 0 ? UW_ST_OK : uw_usb_status_of_call(granted, UW_ST_UNSUPPORTED);
-}
-
-static void free_streams(struct uw_usb *u, struct uw_transfer_io *io)
-{
-	int result = libusb_free_streams(u->handle, (unsigned char *)(uintptr_t)io->endpoints, io->arg[1]);
-
-	io->status = uw_usb_status_of_call(result, UW_ST_HOST);
-}
-
-void uw_verb_run(struct uw_job *job)
+static void run_verb(struct uw_job *job)
 {
 	struct uw_usb *u = UW_CONTAINER(job, struct uw_usb, job);
 	struct uw_transfer_io *io = uw_usb_io_at(u->verbs.next);
 
 	switch (io->verb) {
+	case UW_VERB_SUSPEND:
+		io->status = uw_usb_suspend(u);
+		break;
+	case UW_VERB_RESUME:
+		io->status = uw_usb_resume(u);
+		break;
 	case UW_VERB_RESET:
 		io->status = reset(u);
 		break;
 	case UW_VERB_SET_CONFIGURATION:
-		io->status = uw_usb_status_of_call(set_configuration(u, (uint8_t)io->arg[0]), UW_ST_STALL);
+		io->status = uw_usb_call_status(set_configuration(u, (uint8_t)io->arg[0]), UW_ST_STALL);
 		u->fresh = false;
 		break;
 	case UW_VERB_SET_INTERFACE:
-		io->status = uw_usb_status_of_call(set_interface(u, io->arg[0], io->arg[1]), UW_ST_STALL);
+		io->status = uw_usb_call_status(set_interface(u, io->arg[0], io->arg[1]), UW_ST_STALL);
 		u->fresh = false;
 		break;
 	case UW_VERB_ALLOC_STREAMS:
-		alloc_streams(u, io);
+		io->status = alloc_streams(u, io);
+		u->fresh = false;
 		break;
 	case UW_VERB_FREE_STREAMS:
-		free_streams(u, io);
+		io->status = free_streams(u, io);
 		break;
 	default:
-		io->status = uw_usb_status_of_call(libusb_clear_halt(u->handle, (unsigned char)io->arg[0]), UW_ST_STALL);
+		io->status = uw_usb_call_status(libusb_clear_halt(u->handle, (unsigned char)io->arg[0]), UW_ST_STALL);
 		u->fresh = false;
 		break;
 	}
 }
 
-void uw_verb_done(struct uw_job *job)
+static void on_verb(struct uw_job *job)
 {
 	struct uw_usb *u = UW_CONTAINER(job, struct uw_usb, job);
 	struct uw_transfer_io *io = uw_usb_io_at(u->verbs.next);
 
-	if (io->verb == UW_VERB_RESET || io->verb == UW_VERB_SET_CONFIGURATION || io->verb == UW_VERB_SET_INTERFACE)
+	if (io->verb == UW_VERB_SUSPEND && io->status == UW_ST_OK)
+		uw_usb_watch(u);
+	else if (io->verb != UW_VERB_CLEAR_HALT)
 		uw_usb_note_endpoints(u);
 	if (io->status == UW_ST_NO_DEVICE)
 		uw_usb_lose(u);
@@ -166,7 +200,7 @@ void uw_verb_done(struct uw_job *job)
 	uw_usb_shut_on(u);
 }
 
-void uw_verb_submit(struct uw_device *device, struct uw_transfer_io *io)
+void uw_usb_verb(struct uw_device *device, struct uw_transfer_io *io)
 {
 	struct uw_usb *u = uw_usb_of(device);
 	bool first = uw_list_empty(&u->verbs);
@@ -176,7 +210,19 @@ void uw_verb_submit(struct uw_device *device, struct uw_transfer_io *io)
 		uw_usb_answer(u, io, UW_ST_NO_DEVICE);
 		return;
 	}
+	if (io->verb == UW_VERB_SUSPEND && !uw_usb_can_watch(u)) {
+		uw_usb_answer(u, io, UW_ST_UNSUPPORTED);
+		return;
+	}
+	u->asleep = false; /* whatever wakes it from here on, the guest has asked for */
 	uw_list_add(&u->verbs, &io->node);
 	if (first)
 		uw_thread_post(u->thread, &u->job);
+}
+
+void uw_usb_verbs_init(struct uw_usb *u)
+{
+	u->job.run = run_verb;
+	u->job.done = on_verb;
+	uw_list_init(&u->verbs);
 }

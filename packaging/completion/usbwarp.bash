@@ -5,7 +5,7 @@
 
 __usbwarp_commands()
 {
-	echo list bind unbind status stats qemu-args version help
+	echo list bind move unbind status stats capture qemu-args version help
 }
 
 # The options of a command, or of none, beyond those that both have.
@@ -15,7 +15,9 @@ __usbwarp_options()
 	case $1 in
 	'') echo --version ;;
 	list) echo --bus-ids --free --bound ;;
-	bind) echo --vm ;;
+	bind) echo --vm --below --force ;;
+	move) echo --vm --force ;;
+	capture) echo --vm --write --snaplen --count --seconds ;;
 	status) echo --vms ;;
 	stats) echo --vm --all --watch ;;
 	qemu-args) echo --libvirt ;;
@@ -27,7 +29,7 @@ __usbwarp_words()
 {
 	case $1 in
 	bind) __usbwarp_ask list --bus-ids --free ;;
-	unbind | stats) __usbwarp_ask list --bus-ids --bound ;;
+	move | unbind | stats | capture) __usbwarp_ask list --bus-ids --bound ;;
 	qemu-args | --vm) __usbwarp_ask status --vms ;;
 	help) __usbwarp_commands | tr ' ' '\n' ;;
 	esac
@@ -57,10 +59,10 @@ __usbwarp_parse()
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		word=${COMP_WORDS[i]}
 		case $word in
-		--socket | --vm)
+		--socket | --vm | --write | --snaplen | --count | --seconds)
 			[[ ${COMP_WORDS[i + 1]} != = ]] || ((i++))
 			((i++))
-			((i >= COMP_CWORD)) || [[ $word = --vm ]] || socket=${COMP_WORDS[i]}
+			((i >= COMP_CWORD)) || [[ $word != --socket ]] || socket=${COMP_WORDS[i]}
 			;;
 		-*) ;;
 		*) if [[ -z $command ]]; then command=$word; else argument=$word; fi ;;
@@ -79,9 +81,11 @@ __usbwarp()
 		previous=${COMP_WORDS[COMP_CWORD - 2]}
 	fi
 	__usbwarp_parse
-	if [[ $previous = --socket ]]; then
+	if [[ $previous = --socket || $previous = --write ]]; then
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+	elif [[ $previous = --snaplen || $previous = --count || $previous = --seconds ]]; then
+		: # numbers
 	elif [[ $previous = --vm ]]; then
 		__usbwarp_offer < <(__usbwarp_words --vm)
 	elif [[ $cur = -* ]]; then

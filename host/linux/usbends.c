@@ -1,12 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The libusb backend: what libusb says in our words, and which endpoints a device has at its present settings. */
+/* What libusb says, in our words; and which endpoints a device has, by the descriptors that libusb holds. */
 #include "usbdev.h"
 
-/*
- * The result of a call. other: what a failure without a name of its own means there. For requests to the device that
- * is nearly always a STALL, an answer, which must not count as a fault.
- */
-uint32_t uw_usb_status_of_call(int result, uint32_t other)
+uint32_t uw_usb_transfer_status(enum libusb_transfer_status status)
+{
+	static const uint8_t table[] = {
+		[LIBUSB_TRANSFER_COMPLETED] = UW_ST_OK,
+		[LIBUSB_TRANSFER_ERROR] = UW_ST_PROTOCOL,
+		[LIBUSB_TRANSFER_TIMED_OUT] = UW_ST_HOST, /* never asked for */
+		[LIBUSB_TRANSFER_CANCELLED] = UW_ST_CANCELLED,
+		[LIBUSB_TRANSFER_STALL] = UW_ST_STALL,
+		[LIBUSB_TRANSFER_NO_DEVICE] = UW_ST_NO_DEVICE,
+		[LIBUSB_TRANSFER_OVERFLOW] = UW_ST_BABBLE,
+	};
+
+	return (uint32_t)status < UW_COUNT_OF(table) ? table[status] : UW_ST_HOST;
+}
+
+uint32_t uw_usb_call_status(int result, uint32_t other)
 {
 	switch (result) {
 	case LIBUSB_SUCCESS:
@@ -27,9 +38,9 @@ uint32_t uw_usb_status_of_call(int result, uint32_t other)
 	}
 }
 
-/* ---- configuration and endpoints, from descriptors that libusb holds ---- */
+/* ---- configuration and endpoints ---- */
 
-struct libusb_config_descriptor *uw_usb_descriptor(struct uw_usb *u, uint8_t value)
+struct libusb_config_descriptor *uw_usb_config(struct uw_usb *u, uint8_t value)
 {
 	struct libusb_config_descriptor *config = NULL;
 
@@ -44,7 +55,7 @@ static void note_alternate(struct uw_usb *u, const struct libusb_interface_descr
 
 	for (i = 0; i < d->bNumEndpoints; i++)
 		u->endpoint[uw_usb_index(d->endpoint[i].bEndpointAddress)] =
-			present ? d->endpoint[i].bmAttributes & 3 : UW_NOT_AN_ENDPOINT;
+			present ? d->endpoint[i].bmAttributes & 3 : UW_USB_NO_ENDPOINT;
 }
 
 /* Endpoints of one interface at the setting it has now. */
@@ -64,10 +75,10 @@ static void note_interface(struct uw_usb *u, const struct libusb_interface *itf)
 
 void uw_usb_note_endpoints(struct uw_usb *u)
 {
-	struct libusb_config_descriptor *config = uw_usb_descriptor(u, u->configuration);
+	struct libusb_config_descriptor *config = uw_usb_config(u, u->configuration);
 	uint32_t i;
 
-	memset(u->endpoint, UW_NOT_AN_ENDPOINT, sizeof(u->endpoint));
+	memset(u->endpoint, UW_USB_NO_ENDPOINT, sizeof(u->endpoint));
 	for (i = 0; config && i < config->bNumInterfaces; i++)
 		note_interface(u, &config->interface[i]);
 	if (config)
@@ -77,6 +88,24 @@ void uw_usb_note_endpoints(struct uw_usb *u)
 bool uw_usb_has_endpoint(const struct uw_usb *u, const struct uw_transfer_io *io)
 {
 	uint8_t type = u->endpoint[uw_usb_index(io->endpoint)];
+	uint16_t streams = u->streams[uw_usb_index(io->endpoint)];
 
+	if (streams ? !io->stream || io->stream > streams : io->stream)
+		return false;
 	return io->type == UW_CONTROL ? !(io->endpoint & 0x0f) : (io->endpoint & 0x0f) && type == io->type;
+}
+
+uint32_t uw_usb_interfaces(struct uw_usb *u, uint8_t configuration)
+{
+	struct libusb_config_descriptor *config = uw_usb_config(u, configuration);
+	uint32_t i, bits = 0, number;
+
+	for (i = 0; config && i < config->bNumInterfaces; i++) {
+		number = config->interface[i].num_altsetting ? config->interface[i].altsetting[0].bInterfaceNumber : 0;
+		if (number < UW_USB_INTERFACES)
+			bits |= 1u << number;
+	}
+	if (config)
+		libusb_free_config_descriptor(config);
+	return bits;
 }
