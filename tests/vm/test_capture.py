@@ -14,6 +14,7 @@ import stack  # noqa: E402
 from guest import PATIENCE  # noqa: E402
 from lab import case, clean, equal, main  # noqa: E402
 from test_devices import usbtest  # noqa: E402
+from test_libusb import BothEnds, find_disk, storage  # noqa: E402
 
 FIELDS = {
     "frame": "frame.number", "time": "frame.time_epoch", "protocols": "frame.protocols", "id": "usb.urb_id",
@@ -223,6 +224,38 @@ def two_guests_are_two_buses():
             clean(g)
     for bus in (1, 2):
         enumerated([f for f in c.frames if f.bus == bus], 0x0005)
+
+
+@case
+def a_real_disk_that_is_unplugged():
+    with BothEnds(lambda d: storage(d)[:-1] + ["usb-storage,bus=xhci.0,drive=stick,id=plug"]) as both, \
+            tempfile.TemporaryDirectory() as directory:
+        g = both.guest
+        bus_id = both.bus_id("46f4")
+        capture = g.start(f"usbwarp --socket /run/usbwarp.sock capture {bus_id} --write /capture.pcapng 2>&1")
+        capture.wait_for("capturing")
+        both.cli(f"bind {bus_id}")
+        g.wait_for(f"test -n \"$({find_disk()})\"")
+        read = f"dd if=/dev/$({find_disk()}) of=/dev/null bs=64k iflag=direct"
+        g.run(read + " count=1")
+        reader = g.start(read + " 2>&1")
+        g.run("sleep 0.2")
+        g.qmp("device_del", {"id": "plug"})
+        reader.wait(60)
+        g.wait_for(f"test -z \"$({find_disk()})\"")
+        capture.kill(signal.SIGINT)
+        capture.wait(60)
+        path = os.path.join(directory, "capture.pcapng")
+        g.pull("/capture.pcapng", path)
+        frames = dissect(path)
+        equal(f"{len(frames)} packets written, 0 dropped" in capture.out, True, capture.out)
+        clean(g)
+    equal([f for f in frames if f.bad], [], "malformed frames")
+    done = enumerated(frames, 0x0001)
+    equal((0x00, 0x09) in requests(done), True, "SET_CONFIGURATION")
+    ended = [(f.endpoint, f.status, f.length) for _, f in done if f.type == BULK]
+    equal((0x81, 0, 65536) in ended, True, f"a piece of the disk among {ended}")
+    equal(0x28 in {number(f.opcode) for f in frames if f.signature}, True, "READ(10)")
 
 
 if __name__ == "__main__":
