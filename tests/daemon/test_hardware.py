@@ -7,8 +7,11 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "vm"))
 from test_devices import BULK_CASES, run_usbtest  # noqa: E402
-from test_libusb import BothEnds, find_disk, storage  # noqa: E402
+from hardware import BothEnds, find_disk  # noqa: E402
+from test_libusb import storage  # noqa: E402
 from lab import case, clean, equal, main  # noqa: E402
+
+MODULES = ["usb-storage"]
 
 
 def holds(text, *parts):
@@ -73,7 +76,7 @@ def lists_and_refusals():
         return storage(directory) + ["-device", "usb-hub,bus=xhci.0,port=2,id=hub",
                                      "-device", "usb-kbd,bus=xhci.0,port=2.3"]
 
-    with BothEnds(hardware) as both:
+    with BothEnds(hardware, MODULES) as both:
         listed = both.cli("list")
         holds(listed, "QEMU QEMU USB HARDDRIVE", "storage", "hub", "input")
         hub = next(line.split()[0] for line in listed.splitlines() if "0409:55aa" in line)
@@ -97,7 +100,7 @@ def lists_and_refusals():
 
 @case
 def unplugging_ends_transfers():
-    with BothEnds(lambda d: storage(d)[:-1] + ["usb-storage,bus=xhci.0,drive=stick,id=plug"]) as both:
+    with BothEnds(lambda d: storage(d)[:-1] + ["usb-storage,bus=xhci.0,drive=stick,id=plug"], MODULES) as both:
         g = both.guest
         bus_id = bound_storage(both)
         reader = g.start(f"dd if=/dev/$({find_disk()}) of=/dev/null bs=64k iflag=direct 2>&1")
@@ -116,7 +119,7 @@ def unplugging_ends_transfers():
 
 @case
 def a_dead_worker_gives_the_device_to_the_next():
-    with BothEnds(storage) as both:
+    with BothEnds(storage, MODULES) as both:
         g = both.guest
         bus_id = bound_storage(both)
         reader = g.start(f"dd if=/dev/$({find_disk()}) of=/dev/null bs=64k iflag=direct 2>&1")

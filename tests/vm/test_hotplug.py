@@ -5,7 +5,7 @@ import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from test_libusb import BothEnds, find_disk  # noqa: E402
+from hardware import BothEnds, find_disk  # noqa: E402
 from lab import case, equal, main  # noqa: E402
 
 CYCLES = 4
@@ -28,7 +28,7 @@ class Plugs:
     """BothEnds, with devices that are plugged in and pulled out by name."""
 
     def __init__(self, options="", modules=()):
-        self.both = BothEnds(drives, options, modules)
+        self.both = BothEnds(drives, ["usb-storage", "ftdi_sio", "ext4", *modules], options=options)
 
     def __enter__(self):
         self.both.__enter__()
