@@ -33,26 +33,28 @@ def serial(directory):
             "-device", "usb-serial,bus=xhci.0,chardev=line,always-plugged=on"]
 
 
-def take(line, count):
-    got = bytearray()
-    while len(got) < count:
-        piece = line.recv(65536)
-        if not piece:
-            break
-        got += piece
-    return bytes(got)
+class Line:
+    """The far end of the cable: sends as fast as the guest takes it and takes all the time, or QEMU would stand still."""
 
+    def __init__(self, line, data, count):
+        self.line, self.data, self.count, self.got = line, data, count, bytearray()
+        self.threads = [threading.Thread(target=f, daemon=True) for f in (self.send, self.take)]
+        for thread in self.threads:
+            thread.start()
 
-class Sender(threading.Thread):
-    """Sends as fast as the guest takes it."""
-
-    def __init__(self, line, data):
-        super().__init__(daemon=True)
-        self.line, self.data = line, data
-        self.start()
-
-    def run(self):
+    def send(self):
         self.line.sendall(self.data)
+
+    def take(self):
+        while len(self.got) < self.count:
+            piece = self.line.recv(65536)
+            if not piece:
+                return
+            self.got += piece
+
+    def join(self, timeout):
+        for thread in self.threads:
+            thread.join(timeout)
 
 
 @case
@@ -60,25 +62,22 @@ def serial_both_ways_at_once():
     """A quarter of a MiB each way at the same time, and the reader stands still for a while: flow control holds it all."""
     with BothEnds(serial, ["ftdi_sio"]) as both, socket.socket(socket.AF_UNIX) as line:
         g = both.guest
-        line.settimeout(240)
         line.connect(both.path("serial.sock"))
         same_descriptors(both, "0403")
         tty = "/dev/" + both.wait_node("/sys/class/tty/ttyUSB*")
         g.run(f"stty -F {tty} raw -echo 115200 crtscts")
         down, up = os.urandom(TEXT), os.urandom(TEXT)
-        with open(both.path("up"), "wb") as f:
-            f.write(up)
-        g.push(both.path("up"), "/tmp/up")
-        reader = g.start(f"head -c {TEXT} {tty} > /tmp/down & p=$!; echo $p > /tmp/reader; wait $p; sha256sum < /tmp/down")
-        g.wait_for("[ -s /tmp/down ] || [ -s /tmp/reader ]")
-        sender = Sender(line, down)
+        g.write("/tmp/up", up)
+        reader = g.start(f"head -c {TEXT} {tty} > /tmp/down & echo $! > /tmp/reader; wait $!; sha256sum < /tmp/down")
+        g.wait_for("[ -s /tmp/reader ]")
+        far = Line(line, down, TEXT)
         writer = g.start(f"cat /tmp/up > {tty}")
         g.wait_for("[ $(stat -c %s /tmp/down) -gt 8192 ]", timeout=120)
         g.run("kill -STOP $(cat /tmp/reader); sleep 2; kill -CONT $(cat /tmp/reader)")
-        equal(take(line, TEXT) == up, True, "bytes from the guest")
-        equal(writer.wait(120).code, 0, "the writer")
-        equal(reader.wait(240).out.split()[-1], hashlib.sha256(down).hexdigest(), "bytes to the guest")
-        sender.join(10)
+        equal(writer.wait(240).code, 0, "the writer")
+        equal(reader.wait(240).out.split()[0], hashlib.sha256(down).hexdigest(), "bytes to the guest")
+        far.join(60)
+        equal(bytes(far.got) == up, True, "bytes from the guest")
         both.finish()
 
 
