@@ -6,7 +6,7 @@ BUILD := build
 TESTING := OFF
 PREFIX := /usr/local
 
-.PHONY: build programs install install-dkms uninstall module guest demo shell test test-debug test-kernels test-wine coverage windows windows-wdk soak bench clean help
+.PHONY: build programs install install-dkms uninstall module guest demo shell test test-devices test-debug test-kernels test-wine coverage windows windows-wdk soak bench clean help
 
 help:
 	@echo 'make demo    set everything up, boot a guest, use two devices in it, say how it went'
@@ -20,6 +20,7 @@ help:
 	@echo 'make windows-wdk   compares its view of Windows with the headers and libraries of Microsoft'
 	@echo 'make test-wine     the Windows host under Wine, with a guest: everything; make test has a part of it'
 	@echo 'make coverage      which lines of the Windows drivers those tests execute'
+	@echo 'make test-devices  USB hardware that is not ours through libusb: of QEMU, and gadgets of the kernel'
 	@echo 'make test-debug    the VM tests on a kernel with lockdep, KASAN and kmemleak, built once in minutes'
 	@echo 'make test-kernels  the module against the headers of other kernels, newer ones in a chroot'
 	@echo 'make soak    the slow tests: a million seeded runs of the loop test, all fault cycles'
@@ -79,6 +80,11 @@ test-wine:
 	$(MAKE) --no-print-directory TESTING=ON build guest
 	USBWARP_LAB=ON scripts/build-windows.sh
 	USBWARP_ROUNDS="$${USBWARP_ROUNDS:-1}" tests/wine/run.sh
+
+test-devices:
+	scripts/setup.sh devices
+	$(MAKE) --no-print-directory TESTING=ON build guest
+	tests/vm/run-devices.sh
 
 coverage:
 	scripts/setup.sh test
