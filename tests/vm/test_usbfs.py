@@ -4,6 +4,7 @@
 
 QEMU has no device with isochronous IN, so there the hardware is usbwarp itself, one layer further out.
 """
+import hashlib
 import os
 import sys
 
@@ -11,6 +12,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import stack  # noqa: E402
 from hardware import BothEnds, find_disk  # noqa: E402
 from test_libusb import storage  # noqa: E402
+from test_devices import BULK_CASES, ISOCH_CASES  # noqa: E402
 from lab import case, equal, main  # noqa: E402
 
 
