@@ -163,7 +163,7 @@ static void tell_named(const char *what, const char *bus_id, const char *vm, uin
 	struct {
 		struct uw_ctl_header h;
 		struct uw_ctl_bind bind;
-	} m = { header(UW_CTL_BIND, 5, sizeof(m.bind)), { .reserved = { [15] = reserved } } };
+	} m = { header(UW_CTL_BIND, 5, sizeof(m.bind)), { .reserved = { [14] = reserved } } };
 	HANDLE pipe = connect_pipe();
 	int status;
 
