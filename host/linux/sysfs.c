@@ -172,6 +172,23 @@ void uw_sysfs_each(void (*each)(void *ctx, const struct uw_sysfs_device *device)
 		free(entries);
 }
 
+/* "1-4.2" is at port 2 of "1-4", which is at port 4 of the root hub, "usb1". */
+bool uw_sysfs_parent(const char *bus_id, uint32_t *hub, uint32_t *port)
+{
+	const char *dot = strrchr(bus_id, '.'), *dash = strchr(bus_id, '-');
+	char parent[UW_CTL_NAME];
+
+	if (!is_bus_id(bus_id))
+		return false;
+	if (dot)
+		snprintf(parent, sizeof(parent), "%.*s", (int)(dot - bus_id), bus_id);
+	else
+		snprintf(parent, sizeof(parent), "usb%.*s", (int)(dash - bus_id), bus_id);
+	*hub = number(parent, "devnum", 10);
+	*port = (uint32_t)strtoul((dot ? dot : dash) + 1, NULL, 10);
+	return *hub != 0;
+}
+
 enum uw_sysfs_power uw_sysfs_power(const char *bus_id)
 {
 	char text[32];

@@ -27,6 +27,8 @@ UW_MUST_CHECK bool uw_sysfs_has_class(const struct uw_sysfs_device *device, uint
 void uw_sysfs_describe(const char *bus_id, char *text, size_t size);
 /* Every device but the root hubs. */
 void uw_sysfs_each(void (*each)(void *ctx, const struct uw_sysfs_device *device), void *ctx);
+/* The hub that a device is plugged into: number of its node, on the same bus, and port there. False: it is gone. */
+UW_MUST_CHECK bool uw_sysfs_parent(const char *bus_id, uint32_t *hub, uint32_t *port);
 /* What the kernel may do, or has done, about a device's power. */
 enum uw_sysfs_power { UW_SYSFS_KEPT_AWAKE, UW_SYSFS_AWAKE, UW_SYSFS_SUSPENDED };
 

@@ -12,8 +12,10 @@
 #include "usbdev.h"
 
 #include <errno.h>
+#include <linux/usbdevice_fs.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "dev.h"
@@ -71,6 +73,13 @@ static void close_node(struct uw_usb *u)
 	memset((void *)u->streams, 0, sizeof(u->streams)); /* which end with the node */
 }
 
+static void disown_port(struct uw_usb *u)
+{
+	if (u->hub >= 0)
+		close(u->hub);
+	u->hub = -1;
+}
+
 /* The device may have come back under another number, or another device may have taken its port. */
 static int find_again(struct uw_usb *u, struct uw_open_ask *ask)
 {
@@ -83,6 +92,26 @@ static int find_again(struct uw_usb *u, struct uw_open_ask *ask)
 	u->configuration = d.configuration;
 	memset(u->alternate, 0, sizeof(u->alternate));
 	return 0;
+}
+
+/*
+ * While we own the port, the kernel binds no driver of its own to what is there. Without that, a host that wakes up
+ * gives the device to its former driver, for usbfs cannot tell it to wait; and two would use it. Not owning it is no
+ * reason to fail: the kernel allows one owner, and it may be a program that means well.
+ */
+static void own_port(struct uw_usb *u, uint32_t bus)
+{
+	struct uw_open_ask ask = { .bus = bus };
+	uint32_t port;
+
+	if (!uw_sysfs_parent(u->dev.bus_id, &ask.device, &port))
+		return;
+	u->hub = ask_keeper(u->host, &ask);
+	if (u->hub < 0 || !ioctl(u->hub, USBDEVFS_CLAIM_PORT, &port))
+		return;
+	uw_log(UW_LOG_NOTICE, "%s: its port: %s; after a sleep of the host its former driver may take it", u->dev.bus_id,
+	       strerror(errno));
+	disown_port(u);
 }
 
 static int take_device(struct uw_usb *u)
@@ -116,6 +145,8 @@ static int usb_open(struct uw_device *device)
 		return fail(u, "open", strerror(errno));
 	result = libusb_wrap_sys_device(u->host->context, u->fd, &u->handle);
 	result = result ? fail(u, "open", libusb_strerror(result)) : take_device(u);
+	if (!result)
+		own_port(u, ask.bus);
 	if (result) {
 		if (u->handle)
 			uw_usb_release(u);
@@ -151,6 +182,7 @@ static void begin_close(struct uw_usb *u)
 /* The blocking part: former drivers come back, and look at their device at length. */
 static void give_back(struct uw_usb *u)
 {
+	disown_port(u);
 	if (uw_list_empty(&u->active) && !u->lost)
 		uw_usb_release(u);
 	close_node(u);
@@ -268,7 +300,7 @@ struct uw_device *uw_usb_new(struct uw_usb_host *host, struct uw_thread *thread,
 	u->dev.ops = &backend;
 	u->host = host;
 	u->thread = thread;
-	u->fd = u->source.fd = -1;
+	u->fd = u->hub = u->source.fd = -1;
 	u->source.ready = on_node;
 	uw_list_init(&u->node);
 	uw_list_init(&u->active);

@@ -17,6 +17,7 @@ struct uw_usb {
 	libusb_device_handle *handle; /* NULL: closed */
 	struct uw_source source;      /* the node; readiness means finished transfers */
 	int fd;
+	int hub;               /* the node of its hub, whose port we own; -1: not */
 	bool lost;             /* unplugged */
 	_Atomic bool fresh;    /* the kernel has just reset and configured it, and no endpoint but 0 was used since */
 	uint8_t configuration; /* bConfigurationValue, 0: none */
