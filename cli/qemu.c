@@ -74,8 +74,10 @@ static const struct uw_ctl_vm *find(struct uw_reply *r, const char *name, uint32
 		*place = vms;
 	}
 	list_names(r, names, sizeof(names));
-	if (!found)
-		refuse(r, UW_CTL_NO_VM, "there is no VM %.31s; there are: %s", name ? name : "at all", names);
+	if (!vms)
+		refuse(r, UW_CTL_NO_VM, "no VM is served; the configuration says which there are");
+	else if (!found)
+		refuse(r, UW_CTL_NO_VM, "there is no VM %s; there are: %s", name, names);
 	else if (!name && vms > 1)
 		refuse(r, UW_CTL_NO_VM, "there are several VMs; name one of: %s", names);
 	return r->code ? NULL : found;

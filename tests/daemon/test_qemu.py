@@ -105,7 +105,7 @@ def what_cannot_be_told_is_refused():
     with Liar(status_of("vm1", good, 0)) as liar:
         holds(cli("--socket", liar.path, "qemu-args")[0], f"path={good} ")
     with Liar(end()) as liar:
-        holds(cli("--socket", liar.path, "qemu-args", code=1)[1], "no VM at all")
+        holds(cli("--socket", liar.path, "qemu-args", code=1)[1], "no VM is served")
 
 
 @case
