@@ -68,7 +68,7 @@ def devices_are_there_after_sleep():
         g.run("dd if=/dev/urandom of=/tmp/f bs=1M count=4 2>/dev/null; dd if=/tmp/f of=/dev/sda bs=1M oflag=direct")
         for _ in range(3):
             m.sleep()
-            g.wait_for("dd if=/dev/sd? of=/tmp/g bs=1M count=4 iflag=direct 2>/dev/null && cmp /tmp/f /tmp/g", timeout=120)
+            g.wait_for("dd if=$(ls /dev/sd?) of=/tmp/g bs=1M count=4 iflag=direct 2>/dev/null && cmp /tmp/f /tmp/g", timeout=120)
             g.wait_for("lsusb | grep -q 0627:", timeout=120)
             equal(g.run("lsusb | grep -c -e 0627: -e 46f4:").out.strip(), "2", "devices in the guest, without ghosts")
             listed = [line for line in m.cli("list").splitlines() if "vm1, port" in line]
