@@ -5,7 +5,7 @@
 set -u
 
 here=$(CDPATH='' cd -- "$(dirname "$0")" && pwd)
-[ $# -gt 0 ] || set -- libusb usbfs hardware disks audio gadgets tools hotplug unplug guests board capture
+[ $# -gt 0 ] || set -- libusb usbfs hardware disks audio gadgets tools hotplug sleep unplug guests board capture
 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
