@@ -56,7 +56,12 @@ static void on_awake(struct uw_job *job)
 {
 	struct uw_usb *u = UW_CONTAINER(job, struct uw_usb, watch);
 
-	u->watching = false;
+	u->watching = u->anew;
+	if (u->anew) {
+		u->anew = false;
+		uw_thread_post(&u->watcher, &u->watch);
+		return;
+	}
 	if (u->asleep && !u->lost)
 		u->dev.host->wakeup(&u->dev);
 	u->asleep = false;
@@ -75,7 +80,9 @@ bool uw_usb_can_watch(struct uw_usb *u)
 void uw_usb_watch(struct uw_usb *u)
 {
 	u->asleep = true;
-	if (!u->watching)
+	if (u->watching)
+		u->anew = true;
+	else
 		uw_thread_post(&u->watcher, &u->watch);
 	u->watching = true;
 }
@@ -83,7 +90,7 @@ void uw_usb_watch(struct uw_usb *u)
 /* The call that waits comes back when the device does. */
 void uw_usb_unwatch(struct uw_usb *u)
 {
-	u->asleep = false;
+	u->asleep = u->anew = false;
 	if (!u->watched)
 		return;
 	if (u->watching)

@@ -34,6 +34,7 @@ struct uw_usb {
 	struct uw_job watch;
 	bool watched;          /* there is a watcher */
 	bool watching;         /* the watcher waits for the device to wake */
+	bool anew;             /* it slept again before the watcher's return was heard of */
 	bool asleep;           /* suspended by the guest, which has not asked for resume */
 	struct uw_job shutting; /* the end of uw_usb_shut */
 	void (*closed)(struct uw_device *device); /* uw_usb_shut is under way; NULL: it is not */

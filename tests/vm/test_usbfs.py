@@ -144,5 +144,26 @@ def keyboard_sleeps_and_wakes():
         both.finish()
 
 
+@case
+def a_key_wakes_its_keyboard():
+    """Remote wake-up: both sides asleep, then a key, which is not lost. QEMU's controller cannot wake from D3, so it stays up."""
+    with BothEnds(keyboard, ["usbhid", "hid-generic", "evdev"]) as both:
+        g, bus_id = both.guest, both.bus_id("0627")
+        outer = f"/sys/bus/usb/devices/{bus_id}"
+        g.run("for d in /sys/bus/usb/devices/usb[12] /sys/bus/pci/devices/*; do echo on > $d/power/control; done")
+        g.run(f"echo 0 > {outer}/power/autosuspend_delay_ms; echo auto > {outer}/power/control")
+        both.cli(f"bind --force {bus_id}")
+        inner = "/sys/bus/usb/devices/" + both.wait_device("0627")
+        event = both.wait_node("/sys/class/input/event*")
+        g.run(f"cd {inner}/power; echo enabled > wakeup; echo 1000 > autosuspend_delay_ms; echo auto > control")
+        reader = g.start(f"head -c 288 /dev/input/{event} | wc -c")
+        for _ in range(2):
+            g.wait_for(f"test \"$(cat {outer}/power/runtime_status {inner}/power/runtime_status | sort -u)\" = suspended")
+            g.qmp("send-key", {"keys": [{"type": "qcode", "data": "a"}]})
+            g.wait_for(f"test \"$(cat {inner}/power/runtime_status)\" = active")
+        equal(reader.wait(60).out.strip(), "288", "bytes of the keys' events")
+        both.finish()
+
+
 if __name__ == "__main__":
     main()
