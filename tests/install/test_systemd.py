@@ -15,10 +15,11 @@ for folder in ("vm", "daemon"):
     sys.path.insert(0, os.path.join(os.path.dirname(HERE), folder))
 import guest as lab  # noqa: E402
 import stack  # noqa: E402
+from hardware import REGION, find_disk  # noqa: E402
 from harness import holds  # noqa: E402
 from lab import case, clean, equal, main  # noqa: E402
 from test_install import FILES, staged  # noqa: E402
-from test_libusb import REGION, find_disk, storage  # noqa: E402
+from test_libusb import storage  # noqa: E402
 
 PROGRAMS = """
 /lib/systemd/systemd /lib/systemd/systemd-journald /lib/systemd/systemd-shutdown /usr/bin/systemctl /usr/bin/journalctl

@@ -122,7 +122,8 @@ static void walk_one(struct host *h, struct walk *w, const uint8_t *d, uint8_t s
 		assert_false(w->seen & bit);
 		w->seen |= bit;
 	} else {
-		assert_true(d[1] == 11 || d[1] == 0x24 || (d[1] == 48 && speed == UW_SPEED_SUPER));
+		/* association, CDC functional, DFU functional, SuperSpeed endpoint companion */
+		assert_true(d[1] == 11 || d[1] == 0x24 || d[1] == 0x21 || (d[1] == 48 && speed == UW_SPEED_SUPER));
 	}
 }
 

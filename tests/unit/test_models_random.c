@@ -134,6 +134,16 @@ static void to_pool(struct host *h, struct xfer *x)
 		random_submit(h);
 }
 
+/* A device that has left, to change its identity, is found again where it was. */
+static void plug_in_again(struct host *h)
+{
+	if (!h->gones)
+		return;
+	h->gones = 0;
+	h->dev->ops->close(h->dev);
+	assert_int_equal(h->dev->ops->open(h->dev), UW_ST_OK);
+}
+
 static void random_verb(struct host *h)
 {
 	static const uint8_t both[] = { 0x01, 0x81, 0x02, 0x82 };
@@ -163,6 +173,7 @@ static void random_step(struct host *h)
 {
 	uint32_t kind = dice(100);
 
+	plug_in_again(h);
 	if (kind < 70)
 		random_submit(h);
 	else if (kind < 85)
