@@ -94,6 +94,7 @@ static void on_transfer(struct libusb_transfer *t)
 	enum libusb_transfer_status status = t->status;
 
 	host->memory -= f->cost;
+	u->in_pieces -= f->more;
 	uw_list_add(&u->idle, &f->node);
 	if (io->type == UW_ISOCH)
 		status = uw_isoch_take(f, io);
@@ -212,6 +213,7 @@ static int try_submit(struct uw_usb *u, struct uw_transfer_io *io)
 	io->own = f;
 	f->cost = cost;
 	u->host->memory += cost;
+	u->in_pieces += f->more;
 	if (io->type != UW_CONTROL)
 		u->fresh = false;
 	uw_list_del(&io->node);
@@ -241,6 +243,8 @@ static bool behind_pieces(const struct uw_usb *u, const struct uw_transfer_io *i
 {
 	struct uw_list *node;
 
+	if (!u->in_pieces)
+		return false;
 	for (node = u->active.next; node != &u->active; node = node->next)
 		if (((struct uw_flight *)uw_usb_io_at(node)->own)->more && same_order(uw_usb_io_at(node), io))
 			return true;
@@ -353,6 +357,7 @@ void uw_usb_free_flights(struct uw_usb *u)
 	while (!uw_list_empty(&u->active)) {
 		io = uw_usb_io_at(u->active.next);
 		u->host->memory -= ((struct uw_flight *)io->own)->cost;
+		u->in_pieces -= ((struct uw_flight *)io->own)->more;
 		free_flight(io->own);
 		uw_usb_answer(u, io, UW_ST_CANCELLED);
 	}

@@ -26,6 +26,7 @@ struct uw_usb {
 	uint8_t endpoint[UW_USB_ENDPOINTS]; /* enum uw_transfer, or UW_USB_NO_ENDPOINT */
 	_Atomic uint16_t streams[UW_USB_ENDPOINTS]; /* that it has now, or 0 */
 	struct uw_list active; /* of io: with the kernel */
+	uint32_t in_pieces;    /* of active, those of which more pieces follow */
 	struct uw_list held;   /* of io: wait for the kernel's memory */
 	struct uw_list idle;   /* of struct uw_flight */
 	struct uw_list verbs;  /* of io: the first one is on the thread */
