@@ -97,6 +97,20 @@ static void bound_cell(struct uw_table *t, const struct uw_ctl_device *d)
 		uw_table_cell(t, "-");
 }
 
+/* A binding whose device is not there has no backend, and nothing is known of what will come. */
+static void identity_cells(struct uw_table *t, const struct uw_ctl_device *d)
+{
+	if (!d->backend[0]) {
+		uw_table_cell(t, "-");
+		uw_table_cell(t, "-");
+		uw_table_cell(t, "-");
+		return;
+	}
+	uw_table_cell(t, "%04x:%04x", d->vendor, d->product);
+	uw_table_cell(t, "%s", WORD(speeds, d->speed));
+	uw_table_cell(t, "%s", class_name(d->class_code));
+}
+
 static void list_table(const struct uw_reply *r)
 {
 	static const char *const headers[] = { "BUS ID", "ID", "SPEED", "CLASS", "BOUND TO", "DESCRIPTION", NULL };
@@ -112,9 +126,7 @@ static void list_table(const struct uw_reply *r)
 			continue;
 		d = &r->records[i].u.device;
 		uw_table_cell(&t, "%s", TEXT(d->bus_id));
-		uw_table_cell(&t, "%04x:%04x", d->vendor, d->product);
-		uw_table_cell(&t, "%s", WORD(speeds, d->speed));
-		uw_table_cell(&t, "%s", class_name(d->class_code));
+		identity_cells(&t, d);
 		bound_cell(&t, d);
 		uw_table_cell(&t, "%s", TEXT(d->description));
 	}

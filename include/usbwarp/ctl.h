@@ -127,7 +127,7 @@ struct uw_ctl_daemon {
 
 struct uw_ctl_device {
 	uw_u8 bus_id[UW_CTL_NAME];
-	uw_u8 backend[UW_CTL_NAME];
+	uw_u8 backend[UW_CTL_NAME]; /* empty: a binding whose device is not there */
 	uw_u8 vm[UW_CTL_NAME];     /* bound to; empty: not bound */
 	uw_u8 description[UW_CTL_DESCRIPTION];
 	uw_le16 vendor;

@@ -86,6 +86,8 @@ def hardware_ids_bind_what_fits():
         until(lambda: len(placed(d)) == 2, "both to be bound")
         equal(set(placed(d)), {"pico-1", "pico-2"}, "bound")
         equal(d.devices()[pattern]["state"], "awaited", "the pattern itself")
+        row = next(line.split() for line in d.cli("list")[0].splitlines() if line.startswith(pattern))
+        equal(row[:5], [pattern, "-", "-", "-", "vm1,"], "the row of a pattern")
         holds(d.cli("bind", pattern, code=1)[1], "already")
         holds(d.cli("unbind", "pico-1")[0], "plugged in anew")
         equal(set(placed(d)), {"pico-2"}, "left alone")
