@@ -16,6 +16,7 @@
 #include "field.h"
 
 #define TRIES 8u
+#define CONFIGURED (2000 * UW_MS) /* a device that has not been configured by then is not going to be */
 #define FIRST_WAIT (250 * UW_MS) /* doubles each time: 64 s in all, enough for the slowest mode switch */
 
 /* A device that is left alone, for good or until at. */
@@ -126,6 +127,28 @@ static void try(struct uw_devs *devs, const char *bus_id, uint32_t number, const
 	uw_follow_failed(devs, bus_id, number);
 }
 
+/*
+ * The kernel tells of a device before it configures it, and binds its drivers after that; who takes it in between has
+ * not got what he will have to let go. One that stays unconfigured is bound after a while.
+ */
+static bool is_ready(struct uw_devs *devs, const struct uw_sysfs_device *d)
+{
+	struct left *left = find_left(devs, d->bus_id);
+
+	if (left && left->number == d->number && (left->tries || left->at == UW_NEVER))
+		return true; /* it has been, and something else is the matter */
+	if (d->configuration) {
+		uw_follow_forgive(devs, d->bus_id);
+		return true;
+	}
+	if (left && left->number == d->number)
+		return left->at <= devs->loop->now;
+	left = put_left(devs, d->bus_id, d->number);
+	if (left)
+		left->at = devs->loop->now + CONFIGURED;
+	return !left;
+}
+
 static void see_device(void *ctx, const struct uw_sysfs_device *d)
 {
 	struct uw_devs *devs = ctx;
@@ -134,7 +157,7 @@ static void see_device(void *ctx, const struct uw_sysfs_device *d)
 	if (d->hub || uw_dev_find(devs, d->bus_id))
 		return;
 	binding = uw_bindings_for(&devs->bindings, d->bus_id, d->vendor, d->product);
-	if (binding && may_try(devs, d->bus_id, d->number))
+	if (binding && is_ready(devs, d) && may_try(devs, d->bus_id, d->number))
 		try(devs, d->bus_id, d->number, binding);
 }
 

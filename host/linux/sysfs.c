@@ -108,6 +108,11 @@ static uint8_t configuration_of(const char *bus_id)
 	return (uint8_t)value;
 }
 
+uint8_t uw_sysfs_configuration(const char *bus_id)
+{
+	return (uint8_t)number(bus_id, "bConfigurationValue", 10);
+}
+
 void uw_sysfs_describe(const char *bus_id, char *text, size_t size)
 {
 	char maker[128] = "", product[128] = "", both[sizeof(maker) + sizeof(product)];

@@ -14,7 +14,7 @@ struct uw_sysfs_device {
 	uint16_t vendor, product, release;
 	uint8_t class_code, subclass, protocol;
 	uint8_t speed;             /* enum uw_speed */
-	uint8_t configuration;     /* bConfigurationValue now, 0: none */
+	uint8_t configuration;     /* bConfigurationValue; 0: none, or none yet */
 	bool hub;
 	uint32_t bus, number;      /* of the device node */
 };
@@ -23,6 +23,8 @@ struct uw_sysfs_device {
 UW_MUST_CHECK bool uw_sysfs_read(const char *bus_id, struct uw_sysfs_device *device);
 /* Has the device, or an interface of its present configuration, this class? */
 UW_MUST_CHECK bool uw_sysfs_has_class(const struct uw_sysfs_device *device, uint8_t class_code);
+/* bConfigurationValue, 0: none; once the kernel has done with the device, which may take seconds. */
+uint8_t uw_sysfs_configuration(const char *bus_id);
 /* Manufacturer and product. May wait for seconds, as long as the kernel is busy with the device. */
 void uw_sysfs_describe(const char *bus_id, char *text, size_t size);
 /* Every device but the root hubs. */

@@ -89,7 +89,7 @@ static int find_again(struct uw_usb *u, struct uw_open_ask *ask)
 		return fail(u, "open", "it is no longer there");
 	ask->bus = d.bus;
 	ask->device = d.number;
-	u->configuration = d.configuration;
+	u->configuration = uw_sysfs_configuration(u->dev.bus_id);
 	memset(u->alternate, 0, sizeof(u->alternate));
 	return 0;
 }

@@ -282,6 +282,12 @@ bool uw_sysfs_has_class(const struct uw_sysfs_device *d, uint8_t class_code)
 	return d->class_code == class_code;
 }
 
+uint8_t uw_sysfs_configuration(const char *bus_id)
+{
+	assert_string_equal(bus_id, "1-4");
+	return plugged.configuration;
+}
+
 void uw_sysfs_describe(const char *bus_id, char *text, size_t size)
 {
 	(void)bus_id;
