@@ -14,7 +14,8 @@ import stack  # noqa: E402
 from guest import PATIENCE  # noqa: E402
 from lab import case, clean, equal, main  # noqa: E402
 from test_devices import usbtest  # noqa: E402
-from test_libusb import BothEnds, find_disk, storage  # noqa: E402
+from hardware import BothEnds, find_disk  # noqa: E402
+from test_libusb import storage  # noqa: E402
 
 FIELDS = {
     "frame": "frame.number", "time": "frame.time_epoch", "protocols": "frame.protocols", "id": "usb.urb_id",
@@ -228,7 +229,7 @@ def two_guests_are_two_buses():
 
 @case
 def a_real_disk_that_is_unplugged():
-    with BothEnds(lambda d: storage(d)[:-1] + ["usb-storage,bus=xhci.0,drive=stick,id=plug"]) as both, \
+    with BothEnds(lambda d: storage(d)[:-1] + ["usb-storage,bus=xhci.0,drive=stick,id=plug"], ["usb-storage"]) as both, \
             tempfile.TemporaryDirectory() as directory:
         g = both.guest
         bus_id = both.bus_id("46f4")

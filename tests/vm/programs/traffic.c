@@ -138,11 +138,27 @@ static int ask(int fd)
 	return 0;
 }
 
+/*
+ * Until it has been quiet for a while. A port that is just opened echoes, before it can be told not to: then the prompt
+ * has got some of its own banner to read, and the end of a line makes it forget that.
+ */
+static int begin(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	char text[512];
+
+	if (hear(fd, text, sizeof(text)) || write(fd, "\r", 1) != 1)
+		return -1;
+	while (poll(&p, 1, 500) > 0)
+		if (read(fd, text, sizeof(text)) <= 0)
+			return -1;
+	return 0;
+}
+
 static void use_prompt(const char *path, const char *stop)
 {
 	int fd = open(path, O_RDWR | O_NOCTTY | O_CLOEXEC), i;
 	struct termios t;
-	char text[512];
 
 	if (fd < 0 || tcgetattr(fd, &t)) {
 		if (fd >= 0)
@@ -151,7 +167,7 @@ static void use_prompt(const char *path, const char *stop)
 	}
 	cfmakeraw(&t);
 	tcsetattr(fd, TCSANOW, &t);
-	if (!hear(fd, text, sizeof(text))) {
+	if (!begin(fd)) {
 		visits++;
 		for (i = 0; i < 10 && !stopped(stop); i++)
 			if (ask(fd))
