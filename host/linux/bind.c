@@ -90,6 +90,24 @@ bool uw_dev_follow(struct uw_devs *devs, const char *bus_id, const struct uw_bin
 	return true;
 }
 
+/* Those that are bound under a hardware id already go where its others will. One that is just being opened stays. */
+static void move_those_of(struct uw_devs *devs, const char *pattern, struct uw_link *to)
+{
+	struct uw_list *node = devs->devs.next, *next;
+	struct uw_dev *dev;
+
+	for (; node != &devs->devs; node = next) {
+		next = node->next;
+		dev = UW_CONTAINER(node, struct uw_dev, node);
+		if (!dev->link || dev->link == to || strcasecmp(dev->match, pattern) ||
+		    (dev->state != UW_CTL_ATTACHED && dev->state != UW_CTL_WAITING))
+			continue;
+		dev->by_hand = false;
+		dev->want = 0;
+		uw_dev_move(dev, to);
+	}
+}
+
 /* A hardware id: whatever fits is bound as it comes, from those that are there now on. */
 static void bind_pattern(struct uw_devs *devs, const char *pattern, struct uw_link *link, uint32_t flags,
 			 struct uw_outcome *outcome)
@@ -109,6 +127,7 @@ static void bind_pattern(struct uw_devs *devs, const char *pattern, struct uw_li
 	if (outcome->status)
 		return;
 	uw_log(UW_LOG_INFO, "%s", outcome->text);
+	move_those_of(devs, pattern, link);
 	devs->changed(devs);
 	devs->follow.look = true;
 }

@@ -114,6 +114,17 @@ def devices_move():
 
 
 @case
+def hardware_ids_move_with_their_devices():
+    with Daemon(models=["pico", "pico"], vms=["a", "b"]) as d:
+        d.cli("bind", "2e8a:*", "--vm", "a")
+        until(lambda: len(placed(d)) == 2, "both to be bound")
+        holds(d.cli("bind", "2e8a:*", "--vm", "b", code=1)[1], "usbwarp move")
+        d.cli("move", "2e8a:*", "--vm", "b")
+        equal({vm for vm, _ in placed(d).values()}, {"b"}, "where they are")
+        equal(len(placed(d)), 2, "devices that are bound")
+
+
+@case
 def a_new_worker_has_the_bindings():
     with Daemon(models=["pico", "zero"]) as d:
         d.cli("bind", "pico-1")
