@@ -24,7 +24,7 @@
 #include <unistd.h>
 
 #include "log.h"
-#include "pass.h"
+#include "opener.h"
 #include "qemu.h"
 #include "start.h"
 #include "worker.h"
@@ -41,7 +41,8 @@ struct keeper {
 	struct uw_region regions[UW_VMS_MAX];
 	struct uw_qemu qemus[UW_VMS_MAX];
 	bool present[UW_VMS_MAX];
-	struct uw_source signals, words, opener;
+	struct uw_source signals, words;
+	struct uw_opener opener;
 	pid_t worker;          /* 0: none now */
 	bool ready;            /* a worker has served */
 	bool stopping;
@@ -115,32 +116,6 @@ static void on_words(struct uw_source *source, uint32_t events)
 		keep_bindings(k, message + sizeof(word), (size_t)bytes - sizeof(word));
 }
 
-/* The path is made of two numbers, so a worker that was taken over can ask for USB devices and nothing else. */
-static void on_opener(struct uw_source *source, uint32_t events)
-{
-	struct keeper *k = UW_CONTAINER(source, struct keeper, opener);
-	struct uw_open_answer answer = { .error = EACCES };
-	struct uw_open_ask ask;
-	char path[64];
-	ssize_t bytes = recv(source->fd, &ask, sizeof(ask), MSG_DONTWAIT);
-	int fd;
-
-	(void)events;
-	if (bytes != sizeof(ask)) {
-		if (bytes >= 0)
-			uw_loop_close(&k->loop, source);
-		return;
-	}
-	snprintf(path, sizeof(path), "/dev/bus/usb/%03u/%03u", ask.bus % 1000, ask.device % 1000);
-	fd = k->config->usb ? open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW) : -1;
-	if (k->config->usb)
-		answer.error = fd < 0 ? errno : 0;
-	if (!uw_pass_send(source->fd, &answer, sizeof(answer), fd))
-		uw_log(UW_LOG_WARNING, "the worker does not take its device: %s", strerror(errno));
-	if (fd >= 0)
-		close(fd);
-}
-
 /* ---- the worker's life ---- */
 
 static int compare(const void *a, const void *b)
@@ -187,7 +162,7 @@ static void close_foreign(const struct keeper *k)
 static void drop_worker_ends(struct keeper *k)
 {
 	uw_loop_close(&k->loop, &k->words);
-	uw_loop_close(&k->loop, &k->opener);
+	uw_loop_close(&k->loop, &k->opener.source);
 }
 
 static bool make_pair(struct keeper *k, struct uw_source *source, int *worker_end)
@@ -209,7 +184,7 @@ static void start_worker(struct keeper *k)
 	pid_t pid;
 
 	k->restart_at = UW_NEVER;
-	if (!make_pair(k, &k->words, &k->start.words) || !make_pair(k, &k->opener, &k->start.opener)) {
+	if (!make_pair(k, &k->words, &k->start.words) || !make_pair(k, &k->opener.source, &k->start.opener)) {
 		uw_log(UW_LOG_ERROR, "socketpair: %s", strerror(errno));
 		k->stopping = true;
 		return;
@@ -278,6 +253,7 @@ static void on_worker_end(struct keeper *k, int status)
 		uw_region_down(&k->regions[i]);
 	if (k->stopping && status)
 		uw_log(UW_LOG_WARNING, "the worker %s", cause_of(status));
+	uw_opener_settle(&k->opener);
 	if (k->stopping)
 		return;
 	if (k->ready) {
@@ -488,7 +464,7 @@ static bool open_all(struct keeper *k)
 		return false;
 	}
 	k->words.ready = on_words;
-	k->opener.ready = on_opener;
+	uw_opener_init(&k->opener, &k->loop, k->config->usb);
 	if (k->config->in_directory && !uw_listen_directory(uw_config_directory()))
 		return false;
 	return load_bindings(k) && choose_user(k) && open_control(k) && open_disks(k) && open_vms(k);
@@ -537,7 +513,7 @@ int uw_keeper_run(struct uw_config *config)
 	if (!k)
 		return EXIT_FAILURE;
 	k->config = config;
-	k->control.fd = k->words.fd = k->opener.fd = k->signals.fd = -1;
+	k->control.fd = k->words.fd = k->opener.source.fd = k->signals.fd = -1;
 	k->restart_at = k->kill_at = UW_NEVER;
 	k->start = (struct uw_start){ .config = config, .regions = k->regions, .present = k->present,
 				      .bindings = &k->bindings, .keeper = getpid(), .uid = geteuid() };

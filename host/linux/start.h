@@ -39,13 +39,20 @@ struct uw_word {
 	uint32_t bytes;        /* of what follows */
 };
 
-/* A USB device node that the worker may not open itself. */
+/* What of a USB device the worker may not open itself. */
+enum uw_open_what {
+	UW_OPEN_NODE,
+	UW_OPEN_POWER,         /* its power/control, which is "on" again after the worker's end, if it was */
+	UW_OPEN_POWER_BACK,    /* the worker has put power/control right itself; no descriptor */
+};
+
 struct uw_open_ask {
+	uint32_t what;
 	uint32_t bus, device;
 };
 
 struct uw_open_answer {
-	int32_t error;         /* errno, or 0: the descriptor comes with it */
+	int32_t error;         /* errno, or 0: the descriptor comes with it, if there is one */
 };
 
 #endif

@@ -198,7 +198,10 @@ enum uw_sysfs_power uw_sysfs_power(const char *bus_id)
 {
 	char text[32];
 
-	if (!is_bus_id(bus_id) || !attribute(bus_id, "power/control", text, sizeof(text)) || strcmp(text, "auto"))
+	if (!is_bus_id(bus_id) || !attribute(bus_id, "power/autosuspend_delay_ms", text, sizeof(text)) || *text == '-' ||
+	    !attribute(bus_id, "power/control", text, sizeof(text)))
+		return UW_SYSFS_NEVER_SLEEPS;
+	if (strcmp(text, "auto"))
 		return UW_SYSFS_KEPT_AWAKE;
 	if (attribute(bus_id, "power/runtime_status", text, sizeof(text)) && !strcmp(text, "suspended"))
 		return UW_SYSFS_SUSPENDED;

@@ -32,7 +32,12 @@ void uw_sysfs_each(void (*each)(void *ctx, const struct uw_sysfs_device *device)
 /* The hub that a device is plugged into: number of its node, on the same bus, and port there. False: it is gone. */
 UW_MUST_CHECK bool uw_sysfs_parent(const char *bus_id, uint32_t *hub, uint32_t *port);
 /* What the kernel may do, or has done, about a device's power. */
-enum uw_sysfs_power { UW_SYSFS_KEPT_AWAKE, UW_SYSFS_AWAKE, UW_SYSFS_SUSPENDED };
+enum uw_sysfs_power {
+	UW_SYSFS_NEVER_SLEEPS, /* usbcore.autosuspend=-1, or this device's autosuspend_delay_ms is negative */
+	UW_SYSFS_KEPT_AWAKE,   /* power/control is "on" */
+	UW_SYSFS_AWAKE,
+	UW_SYSFS_SUSPENDED,
+};
 
 enum uw_sysfs_power uw_sysfs_power(const char *bus_id);
 /* What usbfs lets all its users have in flight, in bytes; 0: no limit, or unknown. */

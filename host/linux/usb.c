@@ -46,8 +46,7 @@ static int fail(struct uw_usb *u, const char *what, const char *why)
 	return UW_ST_HOST;
 }
 
-/* The keeper has the rights to open device nodes; one question is under way at a time. */
-static int ask_keeper(struct uw_usb_host *host, const struct uw_open_ask *ask)
+int uw_usb_ask_keeper(struct uw_usb_host *host, const struct uw_open_ask *ask)
 {
 	struct uw_open_answer reply = { .error = EPIPE };
 	int fd = -1;
@@ -81,14 +80,14 @@ static void disown_port(struct uw_usb *u)
 }
 
 /* The device may have come back under another number, or another device may have taken its port. */
-static int find_again(struct uw_usb *u, struct uw_open_ask *ask)
+static int find_again(struct uw_usb *u)
 {
 	struct uw_sysfs_device d;
 
 	if (!uw_sysfs_read(u->dev.bus_id, &d) || d.vendor != u->dev.vendor || d.product != u->dev.product)
 		return fail(u, "open", "it is no longer there");
-	ask->bus = d.bus;
-	ask->device = d.number;
+	u->bus = d.bus;
+	u->number = d.number;
 	u->configuration = uw_sysfs_configuration(u->dev.bus_id);
 	memset(u->alternate, 0, sizeof(u->alternate));
 	return 0;
@@ -99,14 +98,14 @@ static int find_again(struct uw_usb *u, struct uw_open_ask *ask)
  * gives the device to its former driver, for usbfs cannot tell it to wait; and two would use it. Not owning it is no
  * reason to fail: the kernel allows one owner, and it may be a program that means well.
  */
-static void own_port(struct uw_usb *u, uint32_t bus)
+static void own_port(struct uw_usb *u)
 {
-	struct uw_open_ask ask = { .bus = bus };
+	struct uw_open_ask ask = { .what = UW_OPEN_NODE, .bus = u->bus };
 	uint32_t port;
 
 	if (!uw_sysfs_parent(u->dev.bus_id, &ask.device, &port))
 		return;
-	u->hub = ask_keeper(u->host, &ask);
+	u->hub = uw_usb_ask_keeper(u->host, &ask);
 	if (u->hub < 0 || !ioctl(u->hub, USBDEVFS_CLAIM_PORT, &port))
 		return;
 	uw_log(UW_LOG_NOTICE, "%s: its port: %s; after a sleep of the host its former driver may take it", u->dev.bus_id,
@@ -135,18 +134,20 @@ static int take_device(struct uw_usb *u)
 static int usb_open(struct uw_device *device)
 {
 	struct uw_usb *u = uw_usb_of(device);
-	struct uw_open_ask ask;
-	int result = find_again(u, &ask);
+	struct uw_open_ask ask = { .what = UW_OPEN_NODE };
+	int result = find_again(u);
 
 	if (result)
 		return result;
-	u->fd = ask_keeper(u->host, &ask);
+	ask.bus = u->bus;
+	ask.device = u->number;
+	u->fd = uw_usb_ask_keeper(u->host, &ask);
 	if (u->fd < 0)
 		return fail(u, "open", strerror(errno));
 	result = libusb_wrap_sys_device(u->host->context, u->fd, &u->handle);
 	result = result ? fail(u, "open", libusb_strerror(result)) : take_device(u);
 	if (!result)
-		own_port(u, ask.bus);
+		own_port(u);
 	if (result) {
 		if (u->handle)
 			uw_usb_release(u);
@@ -183,6 +184,7 @@ static void begin_close(struct uw_usb *u)
 static void give_back(struct uw_usb *u)
 {
 	disown_port(u);
+	uw_usb_keep_awake(u);
 	if (uw_list_empty(&u->active) && !u->lost)
 		uw_usb_release(u);
 	close_node(u);
@@ -300,7 +302,7 @@ struct uw_device *uw_usb_new(struct uw_usb_host *host, struct uw_thread *thread,
 	u->dev.ops = &backend;
 	u->host = host;
 	u->thread = thread;
-	u->fd = u->hub = u->source.fd = -1;
+	u->fd = u->hub = u->power = u->source.fd = -1;
 	u->source.ready = on_node;
 	uw_list_init(&u->node);
 	uw_list_init(&u->active);

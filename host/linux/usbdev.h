@@ -17,7 +17,9 @@ struct uw_usb {
 	libusb_device_handle *handle; /* NULL: closed */
 	struct uw_source source;      /* the node; readiness means finished transfers */
 	int fd;
+	uint32_t bus, number;  /* of the node, while it is open */
 	int hub;               /* the node of its hub, whose port we own; -1: not */
+	int power;             /* power/control, which we changed to "auto"; -1: not */
 	bool lost;             /* unplugged */
 	_Atomic bool fresh;    /* the kernel has just reset and configured it, and no endpoint but 0 was used since */
 	uint8_t configuration; /* bConfigurationValue, 0: none */
@@ -91,6 +93,11 @@ static inline void uw_usb_lose(struct uw_usb *u)
 
 /* ---- usb.c ---- */
 
+/*
+ * The keeper has the rights to open what is asked for; one question is under way at a time. On a device's thread. The
+ * descriptor, or -1 with errno.
+ */
+int uw_usb_ask_keeper(struct uw_usb_host *host, const struct uw_open_ask *ask);
 /* uw_usb_shut goes on, if nothing is left to wait for. */
 void uw_usb_shut_on(struct uw_usb *u);
 
@@ -154,6 +161,8 @@ void uw_usb_release(struct uw_usb *u);
 /* On the device's thread: an enum uw_status. */
 uint32_t uw_usb_suspend(struct uw_usb *u);
 uint32_t uw_usb_resume(struct uw_usb *u);
+/* Undoes what a suspend has changed in sysfs, if anything. May wait for the kernel. */
+void uw_usb_keep_awake(struct uw_usb *u);
 /* In the loop. False: no thread for it, so the device must not sleep. */
 UW_MUST_CHECK bool uw_usb_can_watch(struct uw_usb *u);
 /* It sleeps now: tell the guest when it wakes by itself. */

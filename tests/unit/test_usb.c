@@ -148,7 +148,7 @@ static void test_endpoints_that_are_not_there(void **state)
 static void test_suspend_that_cannot_be(void **state)
 {
 	(void)state;
-	for (power = UW_SYSFS_KEPT_AWAKE; power <= UW_SYSFS_SUSPENDED; power++)
+	for (power = UW_SYSFS_NEVER_SLEEPS; power <= UW_SYSFS_SUSPENDED; power++)
 		assert_int_equal(verb(UW_VERB_SUSPEND, 0, 0), UW_ST_UNSUPPORTED);
 	assert_false(uw_usb_of(lab->device)->asleep);
 }

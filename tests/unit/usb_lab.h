@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -320,10 +321,12 @@ struct lab {
 	uint32_t answers[MANY];        /* how often each was answered */
 	uint8_t data[2 << 20];
 	uint64_t armed;
-	uint32_t gone;
+	uint32_t gone, wakeups;
 	int keeper;                    /* its end of the opener */
 	pthread_t opener;
 	uint32_t opens;
+	int control;                   /* power/control of the device, or 0: the keeper has none to give */
+	uint32_t controls_back;
 };
 
 static struct lab *lab;
@@ -331,6 +334,7 @@ static struct lab *lab;
 static uint64_t host_now(struct uw_device *d) { (void)d; return lab->loop.now; }
 static void host_arm(struct uw_device *d, uint64_t when) { (void)d; lab->armed = when; }
 static void host_gone(struct uw_device *d) { (void)d; lab->gone++; }
+static void host_wakeup(struct uw_device *d) { (void)d; lab->wakeups++; }
 
 static void host_complete(struct uw_device *d, struct uw_transfer_io *io)
 {
@@ -339,8 +343,25 @@ static void host_complete(struct uw_device *d, struct uw_transfer_io *io)
 }
 
 static const struct uw_device_host device_host = {
-	.now = host_now, .arm = host_arm, .complete = host_complete, .gone = host_gone,
+	.now = host_now, .arm = host_arm, .complete = host_complete, .gone = host_gone, .wakeup = host_wakeup,
 };
+
+static void answer_power(const struct uw_open_ask *ask)
+{
+	struct uw_open_answer answer = { .error = EACCES };
+	int fd = -1;
+
+	assert_int_equal(ask->device, 7);
+	if (ask->what == UW_OPEN_POWER && lab->control)
+		fd = dup(lab->control);
+	if (ask->what == UW_OPEN_POWER_BACK)
+		lab->controls_back++;
+	if (fd >= 0 || ask->what == UW_OPEN_POWER_BACK)
+		answer.error = 0;
+	assert_true(uw_pass_send(lab->keeper, &answer, sizeof(answer), fd));
+	if (fd >= 0)
+		close(fd);
+}
 
 /* The keeper: answers with a descriptor, as many times as it is told to, then with an error. */
 static void *open_nodes(void *ctx)
@@ -352,6 +373,10 @@ static void *open_nodes(void *ctx)
 	(void)ctx;
 	while (recv(lab->keeper, &ask, sizeof(ask), 0) == sizeof(ask)) {
 		assert_int_equal(ask.bus, 1);
+		if (ask.what != UW_OPEN_NODE) {
+			answer_power(&ask);
+			continue;
+		}
 		assert_true(ask.device == 7 || ask.device == 1); /* itself, or the hub */
 		fd = lab->opens ? eventfd(0, EFD_CLOEXEC) : -1;
 		answer.error = lab->opens ? 0 : EACCES;

@@ -119,28 +119,50 @@ def keyboard_sleeps_and_wakes():
         equal(len(inner), 1, "keyboards behind the virtual controller")
         g.wait_for("ls -l /sys/class/input | grep -q '/usb.*/event'")
         event = g.run("ls -l /sys/class/input | grep '/usb.*/event'").out.split()[-1].split("/")[-1]
-        # While the host keeps its device awake, the guest keeps its own, and it works.
-        g.run(f"echo on > {outer}/power/control; cd {inner[0]}/power; echo enabled > wakeup; echo 0 > autosuspend_delay_ms; "
-              "echo auto > control; sleep 1")
-        equal(g.run(f"cat {inner[0]}/power/runtime_status").out.strip(), "active", "a device that the host keeps awake")
-        g.run(f"echo 0 > {outer}/power/autosuspend_delay_ms; echo auto > {outer}/power/control")
+        # While no device of the host's sleeps, the guest keeps its own awake, and it works.
+        control = f"cat {outer}/power/control"
+        g.run(f"echo -1 > {outer}/power/autosuspend_delay_ms; cd {inner[0]}/power; echo enabled > wakeup; "
+              "echo 0 > autosuspend_delay_ms; echo auto > control; sleep 1")
+        equal(g.run(f"cat {inner[0]}/power/runtime_status; {control}").out.split(), ["active", "on"], "a host that never sleeps")
+        g.run(f"echo 0 > {outer}/power/autosuspend_delay_ms")
         reader = g.start(f"head -c 24 /dev/input/{event} | wc -c")
         asleep = f"test \"$(cat {outer}/power/runtime_status {inner[0]}/power/runtime_status | sort -u)\" = suspended"
         g.run(f"echo on > {inner[0]}/power/control; echo auto > {inner[0]}/power/control")
+        g.wait_for(asleep)
+        equal(g.run(control).out.strip(), "auto", "the host's control of a device that sleeps")
+        g.run(f"echo on > {inner[0]}/power/control")
+        equal(g.run(control).out.strip(), "on", "the host's control of a device that is awake")
+        g.run(f"echo auto > {inner[0]}/power/control")
         g.wait_for(asleep)
         # Whatever wakes the host's device, here its administrator, wakes the guest's.
         g.run(f"echo on > {outer}/power/control")
         g.wait_for(f"test \"$(cat {inner[0]}/power/runtime_status)\" = active")
         g.qmp("send-key", {"keys": [{"type": "qcode", "data": "a"}]})
         equal(reader.wait(60).out.strip(), "24", "bytes of the key's event")
-        g.run(f"echo auto > {outer}/power/control; echo on > {inner[0]}/power/control; "
-              f"echo auto > {inner[0]}/power/control")
+        g.run(f"echo on > {inner[0]}/power/control; echo auto > {inner[0]}/power/control")
         g.wait_for(asleep)
         words = [g.run(f"cat {inner[0]}/{name}").out.strip() for name in ("busnum", "devnum")]
         assert "bcdUSB" in g.run(f"lsusb -v -s {words[0]}:{words[1]}").out
         g.wait_for(asleep)
         both.cli(f"unbind {bus_id}")
-        equal(g.run(f"cat {outer}/power/runtime_status >/dev/null; lsusb -d 0627: | wc -l").out.strip(), "1", "keyboards")
+        g.wait_for("test $(lsusb -d 0627: | wc -l) = 1")
+        g.wait_for(f"test \"$({control})\" = on")
+        both.finish()
+
+
+@case
+def a_dead_worker_leaves_nothing_asleep():
+    with BothEnds(keyboard, ["usbhid", "hid-generic", "evdev"]) as both:
+        g, bus_id = both.guest, both.bus_id("0627")
+        power = f"/sys/bus/usb/devices/{bus_id}/power"
+        g.run(f"echo 0 > {power}/autosuspend_delay_ms")
+        both.cli(f"bind --force {bus_id}")
+        inner = "/sys/bus/usb/devices/" + both.wait_device("0627")
+        g.run(f"cd {inner}/power; echo enabled > wakeup; echo 0 > autosuspend_delay_ms; echo auto > control")
+        g.wait_for(f"test \"$(cat {power}/control {power}/runtime_status | xargs)\" = 'auto suspended'")
+        g.run(f"echo 600000 > {inner}/power/autosuspend_delay_ms") # once it is awake it is to stay so
+        g.run("kill -9 $(pgrep -P $(pgrep -o usbwarpd))")
+        g.wait_for(f"test \"$(cat {power}/control {power}/runtime_status | xargs)\" = 'on active'")
         both.finish()
 
 
