@@ -7,6 +7,7 @@ const struct uw_model_kind *const uw_models[] = {
 	&uw_model_zero,
 	&uw_model_disk,
 	&uw_model_board,
+	&uw_model_camera,
 };
 
 const uint32_t uw_models_count = UW_COUNT_OF(uw_models);

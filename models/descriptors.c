@@ -86,27 +86,30 @@ static void put_qualifier(struct uw_model *m, struct out *o)
 /* USB 3.2 table 9-27. A bulk endpoint's attributes say how many streams it can have, as an exponent. */
 static void put_companion(struct uw_model *m, struct out *o, const struct uw_desc_ep *ep)
 {
-	bool periodic = ep->type == UW_ISOCH || ep->type == UW_INTERRUPT;
+	uint8_t type = ep->type & UW_DESC_TRANSFER;
+	bool periodic = type == UW_ISOCH || type == UW_INTERRUPT;
 	uint32_t packet = ep->packet[uw_model_speed(UW_SPEED_SUPER)];
 
 	put8(o, 6);
 	put8(o, DT_COMPANION);
 	put8(o, ep->burst);
-	put8(o, ep->type == UW_BULK && m->streams ? (uint32_t)__builtin_ctz(m->streams) : 0);
+	put8(o, type == UW_BULK && m->streams ? (uint32_t)__builtin_ctz(m->streams) : 0);
 	put16(o, periodic ? packet * (1u + ep->burst) : 0);
 }
 
-/* USB 2.0 table 9-13 */
-static void put_endpoint(struct uw_model *m, struct out *o, const struct uw_desc_ep *ep, uint8_t speed)
+/* USB 2.0 table 9-13. Those of an audio interface have two more bytes: USB Audio 1.0 4.6.1.1. */
+static void put_endpoint(struct uw_model *m, struct out *o, const struct uw_desc_ep *ep, uint8_t speed, bool audio)
 {
 	uint32_t at = uw_model_speed(speed);
 
-	put8(o, 7);
+	put8(o, audio ? 9 : 7);
 	put8(o, DT_ENDPOINT);
 	put8(o, ep->address);
 	put8(o, ep->type);
 	put16(o, ep->packet[at]);
 	put8(o, ep->interval[at]);
+	if (audio)
+		put16(o, 0);
 	if (speed == UW_SPEED_SUPER)
 		put_companion(m, o, ep);
 }
@@ -114,6 +117,7 @@ static void put_endpoint(struct uw_model *m, struct out *o, const struct uw_desc
 /* USB 2.0 table 9-12 */
 static void put_interface(struct uw_model *m, struct out *o, const struct uw_desc_if *itf, uint8_t speed)
 {
+	put_bytes(o, itf->head, itf->head_bytes);
 	put8(o, 9);
 	put8(o, DT_INTERFACE);
 	put8(o, itf->number);
@@ -125,7 +129,8 @@ static void put_interface(struct uw_model *m, struct out *o, const struct uw_des
 	put8(o, itf->string);
 	put_bytes(o, itf->extra, itf->extra_bytes);
 	for (uint32_t i = 0; i < itf->eps; i++)
-		put_endpoint(m, o, &itf->ep[i], speed);
+		put_endpoint(m, o, &itf->ep[i], speed, itf->class_code == 1);
+	put_bytes(o, itf->tail, itf->tail_bytes);
 }
 
 /* USB 2.0 tables 9-10 and 9-11 */
@@ -141,7 +146,6 @@ static void put_config(struct uw_model *m, struct out *o, uint8_t type, uint8_t 
 	put8(o, c->string);
 	put8(o, c->attributes);
 	put8(o, speed == UW_SPEED_SUPER ? (c->milliamps_by_2 + 3u) / 4u : c->milliamps_by_2);
-	put_bytes(o, c->head, c->head_bytes);
 	for (uint32_t i = 0; i < c->ifs; i++)
 		put_interface(m, o, &c->itf[i], speed);
 	put_total(o);

@@ -15,7 +15,7 @@ static uint64_t period_of(const struct uw_desc_ep *desc, uint8_t speed)
 	uint64_t interval = desc->interval[uw_model_speed(speed)];
 	uint64_t frame = speed == UW_SPEED_FULL ? UW_MS : MICROFRAME;
 
-	if (speed == UW_SPEED_FULL && desc->type == UW_INTERRUPT)
+	if (speed == UW_SPEED_FULL && (desc->type & UW_DESC_TRANSFER) == UW_INTERRUPT)
 		return interval * frame;
 	return frame << (interval - 1);
 }
@@ -27,7 +27,7 @@ static void ep_enable(struct uw_model *m, const struct uw_desc_ep *desc, uint8_t
 	uint32_t word = desc->packet[uw_model_speed(m->dev.speed)];
 
 	ep->desc = desc;
-	ep->type = desc->type;
+	ep->type = desc->type & UW_DESC_TRANSFER;
 	ep->interface = interface;
 	ep->halted = false;
 	ep->streams = 0;
@@ -36,7 +36,7 @@ static void ep_enable(struct uw_model *m, const struct uw_desc_ep *desc, uint8_t
 	if (m->dev.speed == UW_SPEED_SUPER)
 		ep->service *= 1u + desc->burst;
 	ep->period = 0;
-	if (m->paced && (desc->type == UW_ISOCH || desc->type == UW_INTERRUPT))
+	if (m->paced && (ep->type == UW_ISOCH || ep->type == UW_INTERRUPT))
 		ep->period = period_of(desc, m->dev.speed);
 	ep->next = 0;
 }

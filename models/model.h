@@ -73,7 +73,7 @@ uint64_t uw_zero_errors(const struct uw_model *m);
 
 struct uw_desc_ep {
 	uint8_t address;         /* bEndpointAddress */
-	uint8_t type;            /* enum uw_transfer */
+	uint8_t type;            /* bmAttributes: enum uw_transfer, and more bits of isochronous ones */
 	uint8_t burst;           /* bMaxBurst, at super speed */
 	uint8_t interval[UW_MODEL_SPEEDS]; /* bInterval */
 	uint16_t packet[UW_MODEL_SPEEDS];  /* wMaxPacketSize */
@@ -84,9 +84,11 @@ struct uw_desc_if {
 	uint8_t class_code, subclass, protocol;
 	uint8_t string;
 	uint8_t eps;
+	uint8_t head_bytes;      /* an interface association, before the interface */
 	uint8_t extra_bytes;     /* class descriptors, between interface and endpoints */
+	uint8_t tail_bytes;      /* class descriptors of the endpoint, after it */
 	const struct uw_desc_ep *ep;
-	const uint8_t *extra;
+	const uint8_t *head, *extra, *tail;
 };
 
 struct uw_desc_config {
@@ -96,9 +98,7 @@ struct uw_desc_config {
 	uint8_t string;
 	uint8_t interfaces;      /* bNumInterfaces */
 	uint8_t ifs;             /* entries of itf: interfaces and their alternate settings, in order */
-	uint8_t head_bytes;      /* an interface association, before the first interface */
 	const struct uw_desc_if *itf;
-	const uint8_t *head;
 };
 
 enum { UW_STRING_VENDOR = 1, UW_STRING_PRODUCT, UW_STRING_SERIAL, UW_STRING_FIRST };
@@ -113,6 +113,7 @@ struct uw_desc_device {
 	const char *const *string; /* of index 1 and up; the serial number's is replaced by the option */
 };
 
+#define UW_DESC_TRANSFER 3u    /* of bmAttributes of an endpoint: enum uw_transfer */
 #define UW_CONFIG_ONE 0x80u    /* bmAttributes bit 7 is always 1 */
 #define UW_CONFIG_SELF 0x40u
 #define UW_CONFIG_WAKEUP 0x20u
@@ -227,5 +228,6 @@ extern const struct uw_model_kind uw_model_pico;
 extern const struct uw_model_kind uw_model_zero;
 extern const struct uw_model_kind uw_model_disk;
 extern const struct uw_model_kind uw_model_board;
+extern const struct uw_model_kind uw_model_camera;
 
 #endif

@@ -58,18 +58,18 @@ static const uint8_t functional[] = {
 	5, 0x24, 0x06, 0, 1,
 };
 
+static const uint8_t association[] = { 8, 11, 0, 2, 2, 2, 0, 0 };
+
 static const struct uw_desc_if interfaces[] = {
 	{ .number = 0, .class_code = 2, .subclass = 2, .string = UW_STRING_FIRST, .eps = 1, .ep = control_ep,
+	  .head = association, .head_bytes = sizeof(association),
 	  .extra = functional, .extra_bytes = sizeof(functional) },
 	{ .number = 1, .class_code = 10, .eps = 2, .ep = data_ep },
 };
 
-static const uint8_t association[] = { 8, 11, 0, 2, 2, 2, 0, 0 };
-
 static const struct uw_desc_config config = {
 	.value = 1, .attributes = UW_CONFIG_ONE, .milliamps_by_2 = 125, .interfaces = 2,
 	.ifs = UW_COUNT_OF(interfaces), .itf = interfaces,
-	.head = association, .head_bytes = sizeof(association),
 };
 
 static const char *const strings[] = { "MicroPython", "Board in FS mode", "e6614c775b1d0a2f", "Board CDC" };

@@ -62,11 +62,11 @@ static void check_companion(const uint8_t *e, const uint8_t *c)
 	}
 }
 
-static void check_endpoint(const uint8_t *e, uint8_t speed, uint8_t alternate)
+static void check_endpoint(const uint8_t *e, uint8_t speed, uint8_t alternate, bool audio)
 {
 	uint32_t type = e[3] & 3, packet = get16(e + 4), at = speed - UW_SPEED_FULL;
 
-	assert_int_equal(e[0], 7);
+	assert_int_equal(e[0], audio ? 9 : 7); /* USB Audio 1.0 4.6.1.1 */
 	assert_int_equal(e[2] & 0x70, 0);
 	assert_true(e[2] & 15);
 	assert_true(packet && packet <= largest[at][type]);
@@ -79,7 +79,7 @@ static void check_endpoint(const uint8_t *e, uint8_t speed, uint8_t alternate)
 		assert_true(alternate || packet <= 64); /* USB 2.0 5.7.3 */
 	}
 	if (speed == UW_SPEED_SUPER)
-		check_companion(e, e + 7);
+		check_companion(e, e + e[0]);
 }
 
 static void check_string(struct host *h, uint8_t index)
@@ -101,6 +101,7 @@ struct walk {
 	uint32_t interfaces, endpoints; /* found; endpoints still to come */
 	uint32_t seen;                  /* addresses of the present setting */
 	uint8_t alternate;
+	bool audio;
 };
 
 static void walk_one(struct host *h, struct walk *w, const uint8_t *d, uint8_t speed)
@@ -111,19 +112,20 @@ static void walk_one(struct host *h, struct walk *w, const uint8_t *d, uint8_t s
 		w->interfaces += d[3] == 0;
 		assert_int_equal(d[2], w->interfaces - 1);
 		w->alternate = d[3];
+		w->audio = d[5] == 1;
 		w->endpoints = d[4];
 		w->seen = 0;
 		check_string(h, d[8]);
 	} else if (d[1] == 5) {
 		uint32_t bit = 1u << uw_model_index(d[2]);
 
-		check_endpoint(d, speed, w->alternate);
+		check_endpoint(d, speed, w->alternate, w->audio);
 		assert_true(w->endpoints-- > 0);
 		assert_false(w->seen & bit);
 		w->seen |= bit;
 	} else {
-		/* association, CDC functional, DFU functional, SuperSpeed endpoint companion */
-		assert_true(d[1] == 11 || d[1] == 0x24 || d[1] == 0x21 || (d[1] == 48 && speed == UW_SPEED_SUPER));
+		/* association, class-specific interface and endpoint, DFU functional, SuperSpeed endpoint companion */
+		assert_true(d[1] == 11 || d[1] == 0x24 || d[1] == 0x25 || d[1] == 0x21 || (d[1] == 48 && speed == UW_SPEED_SUPER));
 	}
 }
 

@@ -134,12 +134,12 @@ def keyboard_sleeps_and_wakes():
         equal(g.run(control).out.strip(), "on", "the host's control of a device that is awake")
         g.run(f"echo auto > {inner[0]}/power/control")
         g.wait_for(asleep)
-        # Whatever wakes the host's device, here its administrator, wakes the guest's.
-        g.run(f"echo on > {outer}/power/control")
+        # Whatever wakes the host's device, here its administrator, wakes the guest's, which is then to stay awake.
+        g.run(f"echo 600000 > {inner[0]}/power/autosuspend_delay_ms; echo on > {outer}/power/control")
         g.wait_for(f"test \"$(cat {inner[0]}/power/runtime_status)\" = active")
         g.qmp("send-key", {"keys": [{"type": "qcode", "data": "a"}]})
         equal(reader.wait(60).out.strip(), "24", "bytes of the key's event")
-        g.run(f"echo on > {inner[0]}/power/control; echo auto > {inner[0]}/power/control")
+        g.run(f"cd {inner[0]}/power; echo on > control; echo 0 > autosuspend_delay_ms; echo auto > control")
         g.wait_for(asleep)
         words = [g.run(f"cat {inner[0]}/{name}").out.strip() for name in ("busnum", "devnum")]
         assert "bcdUSB" in g.run(f"lsusb -v -s {words[0]}:{words[1]}").out
@@ -160,8 +160,8 @@ def a_dead_worker_leaves_nothing_asleep():
         inner = "/sys/bus/usb/devices/" + both.wait_device("0627")
         g.run(f"cd {inner}/power; echo enabled > wakeup; echo 0 > autosuspend_delay_ms; echo auto > control")
         g.wait_for(f"test \"$(cat {power}/control {power}/runtime_status | xargs)\" = 'auto suspended'")
-        g.run(f"echo 600000 > {inner}/power/autosuspend_delay_ms") # once it is awake it is to stay so
-        g.run("kill -9 $(pgrep -P $(pgrep -o usbwarpd))")
+        g.run(f"echo 600000 > {inner}/power/autosuspend_delay_ms")  # once it is awake it is to stay so
+        g.run(f"kill -9 {both.json('status')['daemon']['worker']}")
         g.wait_for(f"test \"$(cat {power}/control {power}/runtime_status | xargs)\" = 'on active'")
         both.finish()
 
