@@ -54,7 +54,8 @@ packages()
 		wine   wine64-tools          winedump, to look at what was built
 		devices tshark               reads captures, to see what Wireshark makes of them
 		devices fio                  writes and verifies disks, in the guest
-		devices alsa-utils           aplay, for the guest
+		devices alsa-utils           aplay and arecord, for the guest
+		devices v4l-utils            v4l2-ctl films, in the guest
 		devices dfu-util             flashes the board model, in the guest
 		devices bzip2                unpacks libusb's sources
 		debug  flex                  the debug kernel's configuration language

@@ -6,7 +6,7 @@ set -u
 here=$(CDPATH='' cd -- "$(dirname "$0")" && pwd)
 
 # The long ones first, so that none of them is alone at the end.
-[ $# -gt 0 ] || set -- unplug libusb gadgets guests disks board usbfs tools audio hotplug hardware sleep capture
+[ $# -gt 0 ] || set -- unplug tools disks camera guests gadgets board hardware usbfs hotplug libusb audio sleep capture
 for name; do
 	printf '%s\n' "$here/test_$name.py"
 done | xargs "$here/../suite.sh"
