@@ -109,4 +109,23 @@ struct uw_device {
 	char description[96];              /* UTF-8, manufacturer and product, or of a data base */
 };
 
+/* Hands over a transfer, or the verb that it is. */
+static inline void uw_device_begin(struct uw_device *dev, struct uw_transfer_io *io)
+{
+	const struct uw_backend *ops = dev->ops;
+	void (*const begin[])(struct uw_device *device, struct uw_transfer_io *io) = {
+		[UW_VERB_SUBMIT] = ops->submit,
+		[UW_VERB_RESET] = ops->reset,
+		[UW_VERB_SET_CONFIGURATION] = ops->set_configuration,
+		[UW_VERB_SET_INTERFACE] = ops->set_interface,
+		[UW_VERB_CLEAR_HALT] = ops->clear_halt,
+		[UW_VERB_ALLOC_STREAMS] = ops->alloc_streams,
+		[UW_VERB_FREE_STREAMS] = ops->free_streams,
+		[UW_VERB_SUSPEND] = ops->suspend,
+		[UW_VERB_RESUME] = ops->resume,
+	};
+
+	begin[io->verb](dev, io);
+}
+
 #endif

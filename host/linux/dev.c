@@ -382,22 +382,9 @@ void uw_devs_forget(struct uw_devs *devs, const struct uw_client *client)
 
 void uw_dev_verb(struct uw_dev *dev, struct uw_transfer_io *io)
 {
-	const struct uw_backend *ops = dev->device->ops;
-	void (*const verbs[])(struct uw_device *device, struct uw_transfer_io *io) = {
-		[UW_VERB_SUBMIT] = ops->submit,
-		[UW_VERB_RESET] = ops->reset,
-		[UW_VERB_SET_CONFIGURATION] = ops->set_configuration,
-		[UW_VERB_SET_INTERFACE] = ops->set_interface,
-		[UW_VERB_CLEAR_HALT] = ops->clear_halt,
-		[UW_VERB_ALLOC_STREAMS] = ops->alloc_streams,
-		[UW_VERB_FREE_STREAMS] = ops->free_streams,
-		[UW_VERB_SUSPEND] = ops->suspend,
-		[UW_VERB_RESUME] = ops->resume,
-	};
-
 	if (dev->all->captures)
 		uw_capture_event(dev, io, UW_CTL_SUBMITTED);
-	verbs[io->verb](dev->device, io);
+	uw_device_begin(dev->device, io);
 }
 
 void uw_dev_cancel(struct uw_dev *dev, struct uw_transfer_io *io)

@@ -157,17 +157,6 @@ static inline int control(struct host *h, uint8_t type, uint8_t request, uint16_
 
 static inline uint32_t verb(struct host *h, uint8_t verb, uint16_t a, uint16_t b, const uint8_t *endpoints)
 {
-	const struct uw_backend *ops = h->dev->ops;
-	void (*const call[])(struct uw_device *, struct uw_transfer_io *) = {
-		[UW_VERB_RESET] = ops->reset,
-		[UW_VERB_SET_CONFIGURATION] = ops->set_configuration,
-		[UW_VERB_SET_INTERFACE] = ops->set_interface,
-		[UW_VERB_CLEAR_HALT] = ops->clear_halt,
-		[UW_VERB_ALLOC_STREAMS] = ops->alloc_streams,
-		[UW_VERB_FREE_STREAMS] = ops->free_streams,
-		[UW_VERB_SUSPEND] = ops->suspend,
-		[UW_VERB_RESUME] = ops->resume,
-	};
 	struct xfer x;
 
 	xfer_init(&x, 0, 0, NULL, 0);
@@ -175,7 +164,7 @@ static inline uint32_t verb(struct host *h, uint8_t verb, uint16_t a, uint16_t b
 	x.io.arg[0] = a;
 	x.io.arg[1] = b;
 	x.io.endpoints = endpoints;
-	call[verb](h->dev, &x.io);
+	uw_device_begin(h->dev, &x.io);
 	assert_int_equal(x.done, 1);
 	return x.io.status;
 }
@@ -183,6 +172,28 @@ static inline uint32_t verb(struct host *h, uint8_t verb, uint16_t a, uint16_t b
 static inline void configure(struct host *h, uint8_t value)
 {
 	assert_int_equal(verb(h, UW_VERB_SET_CONFIGURATION, value, 0, NULL), UW_ST_OK);
+}
+
+/* ---- tests of one model ---------------------------------------------------------------------------------------- */
+
+/* The host is the test's state, and the model is configured. */
+static inline int host_start(void **state, const char *name)
+{
+	const struct uw_model_options options = { 0 };
+	struct host *h = malloc(sizeof(*h));
+
+	assert_non_null(h);
+	host_init(h, name, &options);
+	configure(h, 1);
+	*state = h;
+	return 0;
+}
+
+static inline int host_stop(void **state)
+{
+	host_fini(*state);
+	free(*state);
+	return 0;
 }
 
 #endif

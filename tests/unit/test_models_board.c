@@ -4,23 +4,7 @@
 
 enum { DETACH = 0, DNLOAD, UPLOAD, GETSTATUS, CLRSTATUS, GETSTATE, ABORT };
 
-static int start(void **state)
-{
-	const struct uw_model_options options = { 0 };
-	struct host *h = malloc(sizeof(*h));
-
-	host_init(h, "board", &options);
-	configure(h, 1);
-	*state = h;
-	return 0;
-}
-
-static int stop(void **state)
-{
-	host_fini(*state);
-	free(*state);
-	return 0;
-}
+static int start(void **state) { return host_start(state, "board"); }
 
 /* Bytes moved by a class request, or minus the status. */
 static int request(struct host *h, uint8_t number, uint16_t value, void *data, uint16_t bytes)
@@ -135,10 +119,10 @@ static void test_reset_ends_it(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_detach, start, stop),
-		cmocka_unit_test_setup_teardown(test_firmware_stays, start, stop),
-		cmocka_unit_test_setup_teardown(test_errors, start, stop),
-		cmocka_unit_test_setup_teardown(test_reset_ends_it, start, stop),
+		cmocka_unit_test_setup_teardown(test_detach, start, host_stop),
+		cmocka_unit_test_setup_teardown(test_firmware_stays, start, host_stop),
+		cmocka_unit_test_setup_teardown(test_errors, start, host_stop),
+		cmocka_unit_test_setup_teardown(test_reset_ends_it, start, host_stop),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,23 +11,7 @@ enum { OUT = 0x02, NOTIFY = 0x81, IN = 0x82 };
 #define OVERFLOW FAULT("OverflowError: result does not fit 64 bits")
 #define DEEP FAULT("RuntimeError: maximum recursion depth exceeded")
 
-static int start(void **state)
-{
-	const struct uw_model_options options = { 0 };
-	struct host *h = malloc(sizeof(*h));
-
-	host_init(h, "pico", &options);
-	configure(h, 1);
-	*state = h;
-	return 0;
-}
-
-static int stop(void **state)
-{
-	host_fini(*state);
-	free(*state);
-	return 0;
-}
+static int start(void **state) { return host_start(state, "pico"); }
 
 static void type(struct host *h, const char *text)
 {
@@ -413,17 +397,17 @@ static void test_serial_state(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_sums, start, stop),
-		cmocka_unit_test_setup_teardown(test_hundred_sums, start, stop),
-		cmocka_unit_test_setup_teardown(test_deep_line, start, stop),
-		cmocka_unit_test_setup_teardown(test_keys, start, stop),
-		cmocka_unit_test_setup_teardown(test_long_line, start, stop),
-		cmocka_unit_test_setup_teardown(test_terminal_comes_and_goes, start, stop),
-		cmocka_unit_test_setup_teardown(test_full_packet, start, stop),
-		cmocka_unit_test_setup_teardown(test_babble, start, stop),
-		cmocka_unit_test_setup_teardown(test_back_pressure, start, stop),
-		cmocka_unit_test_setup_teardown(test_line_coding, start, stop),
-		cmocka_unit_test_setup_teardown(test_serial_state, start, stop),
+		cmocka_unit_test_setup_teardown(test_sums, start, host_stop),
+		cmocka_unit_test_setup_teardown(test_hundred_sums, start, host_stop),
+		cmocka_unit_test_setup_teardown(test_deep_line, start, host_stop),
+		cmocka_unit_test_setup_teardown(test_keys, start, host_stop),
+		cmocka_unit_test_setup_teardown(test_long_line, start, host_stop),
+		cmocka_unit_test_setup_teardown(test_terminal_comes_and_goes, start, host_stop),
+		cmocka_unit_test_setup_teardown(test_full_packet, start, host_stop),
+		cmocka_unit_test_setup_teardown(test_babble, start, host_stop),
+		cmocka_unit_test_setup_teardown(test_back_pressure, start, host_stop),
+		cmocka_unit_test_setup_teardown(test_line_coding, start, host_stop),
+		cmocka_unit_test_setup_teardown(test_serial_state, start, host_stop),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

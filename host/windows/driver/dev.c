@@ -717,28 +717,11 @@ void uw_devs_news(struct uw_link *l)
 
 /* ---- the actions of a link ---- */
 
-static void (*verb_of(const struct uw_backend *ops, uint8_t verb))(struct uw_device *, struct uw_transfer_io *)
-{
-	void (*const verbs[])(struct uw_device *device, struct uw_transfer_io *io) = {
-		[UW_VERB_SUBMIT] = ops->submit,
-		[UW_VERB_RESET] = ops->reset,
-		[UW_VERB_SET_CONFIGURATION] = ops->set_configuration,
-		[UW_VERB_SET_INTERFACE] = ops->set_interface,
-		[UW_VERB_CLEAR_HALT] = ops->clear_halt,
-		[UW_VERB_ALLOC_STREAMS] = ops->alloc_streams,
-		[UW_VERB_FREE_STREAMS] = ops->free_streams,
-		[UW_VERB_SUSPEND] = ops->suspend,
-		[UW_VERB_RESUME] = ops->resume,
-	};
-
-	return verbs[verb];
-}
-
 void uw_dev_verb(struct uw_dev *dev, struct uw_transfer_io *io)
 {
 	struct uw_device *device = &dev->peer->dev;
 
-	verb_of(device->ops, io->verb)(device, io);
+	uw_device_begin(device, io);
 }
 
 /* A close that is under way ends every transfer by itself, and after it the peer would not know this one. */

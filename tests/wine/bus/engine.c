@@ -91,19 +91,11 @@ void uw_engine_host(struct uw_vdev *dev)
 /* A verb of the backend, from its beginning to its end: models keep nobody waiting. */
 static USBD_STATUS run_call(struct uw_vdev *dev, struct call *call)
 {
-	const struct uw_backend *ops = dev->model->dev.ops;
-	void (*const verbs[])(struct uw_device *d, struct uw_transfer_io *io) = {
-		[UW_VERB_RESET] = ops->reset,
-		[UW_VERB_SET_CONFIGURATION] = ops->set_configuration,
-		[UW_VERB_SET_INTERFACE] = ops->set_interface,
-		[UW_VERB_CLEAR_HALT] = ops->clear_halt,
-		[UW_VERB_ALLOC_STREAMS] = ops->alloc_streams,
-		[UW_VERB_FREE_STREAMS] = ops->free_streams,
-	};
+	struct uw_device *d = &dev->model->dev;
 
-	verbs[call->io.verb](&dev->model->dev, &call->io);
+	uw_device_begin(d, &call->io);
 	while (!call->done)
-		ops->timer(&dev->model->dev);
+		d->ops->timer(d);
 	return usbd_of(call->io.status);
 }
 

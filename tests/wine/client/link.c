@@ -219,23 +219,15 @@ struct request *uwc_request(struct link *l, uint32_t n)
 
 static void call(struct link *l, struct uw_transfer_io *io, bool cancel)
 {
-	const struct uw_backend *ops = l->peer->dev.ops;
-	void (*const verb[])(struct uw_device *, struct uw_transfer_io *) = {
-		[UW_VERB_SUBMIT] = ops->submit, [UW_VERB_RESET] = ops->reset,
-		[UW_VERB_SET_CONFIGURATION] = ops->set_configuration, [UW_VERB_SET_INTERFACE] = ops->set_interface,
-		[UW_VERB_CLEAR_HALT] = ops->clear_halt, [UW_VERB_ALLOC_STREAMS] = ops->alloc_streams,
-		[UW_VERB_FREE_STREAMS] = ops->free_streams, [UW_VERB_SUSPEND] = ops->suspend,
-		[UW_VERB_RESUME] = ops->resume,
-	};
 	KIRQL irql = PASSIVE_LEVEL;
 
 	KeWaitForSingleObject(&l->turn, Executive, KernelMode, FALSE, NULL);
 	if (l->raised)
 		KeRaiseIrql(DISPATCH_LEVEL, &irql);
 	if (cancel)
-		ops->cancel(&l->peer->dev, io);
+		l->peer->dev.ops->cancel(&l->peer->dev, io);
 	else
-		verb[io->verb](&l->peer->dev, io);
+		uw_device_begin(&l->peer->dev, io);
 	if (l->raised)
 		KeLowerIrql(irql);
 	KeSetEvent(&l->turn, IO_NO_INCREMENT, FALSE);
