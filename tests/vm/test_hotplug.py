@@ -5,7 +5,8 @@ import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from hardware import BothEnds, find_disk  # noqa: E402
+import stack  # noqa: E402
+from hardware import BothEnds, bulk_endpoints, find_disk  # noqa: E402
 from lab import case, equal, main  # noqa: E402
 
 CYCLES = 4
@@ -27,8 +28,8 @@ def drives(directory):
 class Plugs:
     """BothEnds, with devices that are plugged in and pulled out by name."""
 
-    def __init__(self, options="", modules=()):
-        self.both = BothEnds(drives, ["usb-storage", "ftdi_sio", "ext4", *modules], options=options)
+    def __init__(self, options="", modules=(), files=None):
+        self.both = BothEnds(drives, ["usb-storage", "ftdi_sio", "ext4", *modules], files, options=options)
 
     def __enter__(self):
         self.both.__enter__()
@@ -194,6 +195,27 @@ def bindings_outlive_daemons():
         p.guest.wait_for("! pidof usbwarpd")
         p.both.start_daemon()
         p.wait_state(bus_id, "vm1, port")
+        p.both.finish()
+
+
+@case
+def what_another_program_uses_is_tried_again():
+    with Plugs(files={"/usbtalk": stack.program("usbtalk")}) as p:
+        p.both.daemon.kill(15)
+        p.both.daemon.wait(60)
+        p.add("a", "usb-ccid")
+        p.guest.wait_for("lsusb -d 08e6:")
+        name = p.both.bus_id("08e6")
+        out, in_ = bulk_endpoints(p.both.descriptors(name))
+        # It waits for an answer to a question that it has not asked: for 20 seconds, the interface is its own.
+        user = p.guest.start(f"exec /usbtalk {p.both.usbfs(name)} 0 {out} {in_} +64")
+        p.guest.wait_for(f"[ \"$(readlink /sys/bus/usb/devices/{name}:1.0/driver | sed 's|.*/||')\" = usbfs ]")
+        p.both.options = "--bind 08e6:* --deny port=3-*"
+        p.both.start_daemon()
+        p.both.daemon.wait_for("another program uses it")
+        user.kill(9)
+        user.wait(30)
+        p.wait_state(name, "vm1, port")
         p.both.finish()
 
 
