@@ -100,18 +100,52 @@ static bool swap_line(const struct question *q, char *line)
 
 /* ---- the network ---- */
 
-/* proc_net(5), route: interface, destination in hexadecimal digits. */
-static bool route_line(const struct question *q, char *line)
+/* An interface, or what is made of several, as a bridge is: then any of them. */
+static bool interface_below(const struct question *q, const char *name, uint32_t layers)
 {
-	char name[32] = "", destination[16] = "", link[80], path[PATH_MAX];
+	char link[PATH_MAX], path[PATH_MAX];
+	struct dirent *entry;
+	bool found;
+	DIR *dir;
 
-	if (sscanf(line, "%31s %15s", name, destination) != 2 || strcmp(destination, "00000000"))
-		return false;
 	snprintf(link, sizeof(link), "/sys/class/net/%s", name);
-	if (!realpath(link, path) || !below(q, path))
+	if (!layers || !realpath(link, path))
+		return false;
+	if (below(q, path))
+		return true;
+	dir = opendir(path);
+	found = false;
+	while (dir && !found && (entry = readdir(dir)) != NULL)
+		found = !strncmp(entry->d_name, "lower_", 6) && interface_below(q, entry->d_name + 6, layers - 1);
+	if (dir)
+		closedir(dir);
+	return found;
+}
+
+static bool is_default_route(const struct question *q, const char *name)
+{
+	if (!interface_below(q, name, LAYERS))
 		return false;
 	snprintf(q->why, q->size, "the host's default route goes through its interface %s", name);
 	return true;
+}
+
+/* proc_net(5), route: interface, destination in hexadecimal digits. */
+static bool route_line(const struct question *q, char *line)
+{
+	char name[32] = "", destination[16] = "";
+
+	return sscanf(line, "%31s %15s", name, destination) == 2 && !strcmp(destination, "00000000") &&
+	       is_default_route(q, name);
+}
+
+/* net/ipv6/route.c: destination, its prefix, source, its prefix, next hop, four numbers, interface. */
+static bool route6_line(const struct question *q, char *line)
+{
+	char name[32] = "", destination[33] = "", prefix[3] = "";
+
+	return sscanf(line, "%32s %2s %*s %*s %*s %*s %*s %*s %*s %31s", destination, prefix, name) == 3 &&
+	       strspn(destination, "0") == 32 && !strcmp(prefix, "00") && is_default_route(q, name);
 }
 
 static bool any_line(const struct question *q, const char *path, bool (*is)(const struct question *q, char *line))
@@ -190,5 +224,6 @@ bool uw_in_use(const char *bus_id, char *why, size_t size)
 		return false;
 	memcpy(q.device + strlen(q.device), "/", 2);
 	return any_line(&q, "/proc/self/mountinfo", mount_line) || any_line(&q, "/proc/swaps", swap_line) ||
-	       any_line(&q, "/proc/net/route", route_line) || last_keyboard(&q);
+	       any_line(&q, "/proc/net/route", route_line) || any_line(&q, "/proc/net/ipv6_route", route6_line) ||
+	       last_keyboard(&q);
 }

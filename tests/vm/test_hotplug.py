@@ -6,7 +6,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import stack  # noqa: E402
-from hardware import BothEnds, bulk_endpoints, find_disk  # noqa: E402
+from hardware import BothEnds, bulk_endpoints, find_disk, kernel_modules  # noqa: E402
 from lab import case, equal, main  # noqa: E402
 
 CYCLES = 4
@@ -22,7 +22,7 @@ def image(directory, name):
 def drives(directory):
     # Without the keyboard that every PC has, a USB keyboard can be the last one.
     return image(directory, "one") + ["-machine", "i8042=off",
-        "-chardev", "null,id=line", "-device", "usb-hub,bus=xhci.0,port=4,id=hub"]
+        "-chardev", "null,id=line", "-netdev", "hubport,id=net,hubid=0", "-device", "usb-hub,bus=xhci.0,port=4,id=hub"]
 
 
 class Plugs:
@@ -45,6 +45,8 @@ class Plugs:
             more["drive"] = name
         if driver == "usb-serial":
             more.update(chardev="line", **{"always-plugged": True})
+        if driver == "usb-net":
+            more["netdev"] = "net"
         self.guest.qmp("device_add", {"driver": driver, "id": name, "bus": "xhci.0", "port": port, **more})
 
     def remove(self, name):
@@ -174,6 +176,28 @@ def what_the_host_lives_on_is_refused():
         g.wait_for("grep -c 'QEMU USB Keyboard' /proc/bus/input/devices | grep -qx 1")
         p.cli(f"bind --force {keys}")
         p.wait_state(keys, "vm1, port")
+        p.both.finish()
+
+
+@case
+def the_host_s_network_is_refused():
+    """Also where the route names an interface that lies on the device's, as bridges and bonds do."""
+    with Plugs(modules=["cdc_ether"], files=kernel_modules("macvlan")) as p:
+        g = p.guest
+        g.run("insmod /modules/macvlan.ko")
+        p.add("card", "usb-net")
+        card = p.bus_id("0525")
+        g.wait_for("ls /sys/class/net | grep -q usb0")
+        g.run("ip link set usb0 up; ip addr add 10.9.9.1/24 dev usb0")
+        for route in ("ip route {} default dev usb0", "ip -6 route {} default dev usb0"):
+            g.run(route.format("add"))
+            assert "default route goes through its interface usb0" in p.refused(f"bind {card}")
+            g.run(route.format("del"))
+        g.run("ip link add link usb0 name top type macvlan; ip link set top up; ip route add default dev top")
+        assert "default route goes through its interface top" in p.refused(f"bind {card}")
+        g.run("ip route del default dev top")
+        p.cli(f"bind {card}")
+        p.wait_state(card, "vm1, port")
         p.both.finish()
 
 
