@@ -96,24 +96,30 @@ static void on_ready(struct keeper *k)
 	k->ready = true;
 }
 
-static void on_words(struct uw_source *source, uint32_t events)
+/* False: there is none now, or the worker has gone, whose end is seen by SIGCHLD. */
+static bool take_word(struct keeper *k)
 {
 	static char message[sizeof(struct uw_word) + sizeof(struct uw_binding) * UW_BINDINGS_MAX];
-	struct keeper *k = UW_CONTAINER(source, struct keeper, words);
 	struct uw_word word;
-	ssize_t bytes = recv(source->fd, message, sizeof(message), MSG_DONTWAIT);
+	ssize_t bytes = k->words.fd < 0 ? -1 : recv(k->words.fd, message, sizeof(message), MSG_DONTWAIT);
 
-	(void)events;
 	if (bytes < (ssize_t)sizeof(word)) {
 		if (bytes >= 0)
-			uw_loop_close(&k->loop, source); /* the worker has gone; its end is seen by SIGCHLD */
-		return;
+			uw_loop_close(&k->loop, &k->words);
+		return false;
 	}
 	memcpy(&word, message, sizeof(word));
 	if (word.kind == UW_WORD_READY)
 		on_ready(k);
 	else if (word.kind == UW_WORD_BINDINGS)
 		keep_bindings(k, message + sizeof(word), (size_t)bytes - sizeof(word));
+	return true;
+}
+
+static void on_words(struct uw_source *source, uint32_t events)
+{
+	(void)events;
+	(void)take_word(UW_CONTAINER(source, struct keeper, words));
 }
 
 /* ---- the worker's life ---- */
@@ -248,6 +254,8 @@ static void on_worker_end(struct keeper *k, int status)
 
 	k->worker = 0;
 	k->kill_at = UW_NEVER;
+	while (take_word(k)) /* what it said before it died counts: a command may have been answered */
+		;
 	drop_worker_ends(k);
 	for (i = 0; i < k->config->vms; i++)
 		uw_region_down(&k->regions[i]);
