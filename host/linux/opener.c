@@ -104,19 +104,42 @@ void uw_opener_settle(struct uw_opener *o)
 
 /* ---- questions ---- */
 
-static int answer(struct uw_opener *o, const struct uw_open_ask *ask)
+static void answer(const struct uw_opener *o, int fd)
 {
-	errno = EACCES;
-	if (!o->usb || !is_device(ask))
-		return -1;
+	struct uw_open_answer reply = { .error = fd < 0 ? errno : 0 };
+
+	if (!uw_pass_send(o->source.fd, &reply, sizeof(reply), fd))
+		uw_log(UW_LOG_WARNING, "the worker does not take its device: %s", strerror(errno));
+	if (fd >= 0)
+		close(fd);
+}
+
+/*
+ * Opening takes the device's lock, and a hub's is held while the kernel tries to make out what was plugged in, which may
+ * take a minute. So a child opens, and the keeper goes on.
+ */
+static void answer_with_node(const struct uw_opener *o, const struct uw_open_ask *ask)
+{
+	pid_t pid = fork();
+
+	if (pid < 0)
+		answer(o, -1);
+	if (pid)
+		return;
+	answer(o, open_node(ask));
+	_exit(0);
+}
+
+/* A descriptor, or -1 with errno, or -1 with 0 where none is due. None of it waits for a device. */
+static int look_up(struct uw_opener *o, const struct uw_open_ask *ask)
+{
 	switch (ask->what) {
-	case UW_OPEN_NODE:
-		return open_node(ask);
 	case UW_OPEN_POWER:
 		return open_power(o, ask);
 	case UW_OPEN_POWER_BACK:
 		return give_power_back(o, ask);
 	default:
+		errno = EACCES;
 		return -1;
 	}
 }
@@ -124,10 +147,8 @@ static int answer(struct uw_opener *o, const struct uw_open_ask *ask)
 static void on_ask(struct uw_source *source, uint32_t events)
 {
 	struct uw_opener *o = UW_CONTAINER(source, struct uw_opener, source);
-	struct uw_open_answer reply = { 0 };
 	struct uw_open_ask ask;
 	ssize_t bytes = recv(source->fd, &ask, sizeof(ask), MSG_DONTWAIT);
-	int fd;
 
 	(void)events;
 	if (bytes != sizeof(ask)) {
@@ -135,12 +156,13 @@ static void on_ask(struct uw_source *source, uint32_t events)
 			uw_loop_close(o->loop, source);
 		return;
 	}
-	fd = answer(o, &ask);
-	reply.error = fd < 0 ? errno : 0;
-	if (!uw_pass_send(source->fd, &reply, sizeof(reply), fd))
-		uw_log(UW_LOG_WARNING, "the worker does not take its device: %s", strerror(errno));
-	if (fd >= 0)
-		close(fd);
+	errno = EACCES;
+	if (!o->usb || !is_device(&ask))
+		answer(o, -1);
+	else if (ask.what == UW_OPEN_NODE)
+		answer_with_node(o, &ask);
+	else
+		answer(o, look_up(o, &ask));
 }
 
 void uw_opener_init(struct uw_opener *o, struct uw_loop *loop, bool usb)
