@@ -40,7 +40,7 @@ static bool permitted(const struct uw_devs *devs, const char *bus_id, uint32_t f
 	struct uw_sysfs_device d;
 	char why[UW_WHY];
 
-	if (!devs->usb.context || !uw_sysfs_read(bus_id, &d) || d.hub)
+	if (!devs->usb.ready || !uw_sysfs_read(bus_id, &d) || d.hub)
 		return true; /* to be refused for that */
 	if (!uw_policy_allows(devs->config, &d, why)) {
 		uw_say(outcome, UW_CTL_POLICY, "%s may not be bound; %s", bus_id, why);
@@ -188,19 +188,21 @@ void uw_devs_bind(struct uw_devs *devs, const char *match, const char *vm, uint3
 /* Every device that is bound under this hardware id. */
 static uint32_t let_go_of(struct uw_devs *devs, const char *pattern)
 {
-	struct uw_list *node = devs->devs.next, *next;
+	struct uw_list *node = devs->devs.next;
 	struct uw_dev *dev;
 	uint32_t count = 0;
 
-	for (; node != &devs->devs; node = next) {
-		next = node->next;
+	while (node != &devs->devs) {
 		dev = UW_CONTAINER(node, struct uw_dev, node);
-		if (!dev->link || strcasecmp(dev->match, pattern))
+		node = node->next;
+		if (!dev->link || dev->leaving || strcasecmp(dev->match, pattern))
 			continue;
 		count++;
 		dev->leaving = dev->state == UW_CTL_OPENING;
-		if (!dev->leaving)
-			uw_dev_let_go(dev); /* which may be its end, and no other's */
+		if (dev->leaving)
+			continue;
+		uw_dev_let_go(dev); /* which may be the end of it, and of others that a thread has just done with */
+		node = devs->devs.next;
 	}
 	return count;
 }

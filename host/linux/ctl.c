@@ -138,7 +138,7 @@ static void put_daemon(struct uw_client *c)
 		.usb_memory_max = uw_put64(w->devs.usb.memory_max),
 		.version_min = uw_put16(UW_VERSION),
 		.version_max = uw_put16(UW_VERSION),
-		.usb = w->devs.usb.context != NULL,
+		.usb = w->devs.usb.ready,
 	};
 
 	UW_TEXT_PUT(daemon.name, "usbwarpd");

@@ -7,6 +7,7 @@
 #include "usbdev.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 
 #define OVERHEAD 1024u               /* what usbfs charges for a transfer besides its data, about */
@@ -85,6 +86,21 @@ static void put_back(struct uw_usb *u, struct uw_transfer_io *io)
 	uw_list_add(u->held.next, &io->node);
 }
 
+/* A device that the host puts to sleep loses its transfers as one that is unplugged, but its node has not hung up. */
+static bool has_left(const struct uw_usb *u)
+{
+	struct pollfd p = { .fd = u->fd, .events = POLLOUT };
+
+	return u->lost || poll(&p, 1, 0) < 0 || (p.revents & POLLHUP);
+}
+
+/* The kernel ends what a verb takes the endpoint from, and libusb, which did not cancel it, calls that completed. */
+static bool is_cut_off(const struct uw_flight *f, const struct uw_transfer_io *io)
+{
+	return (io->type == UW_BULK || io->type == UW_INTERRUPT) && !(io->endpoint & 0x80) &&
+	       (uint32_t)f->transfer->actual_length < f->piece;
+}
+
 static void on_transfer(struct libusb_transfer *t)
 {
 	struct uw_flight *f = t->user_data;
@@ -107,6 +123,10 @@ static void on_transfer(struct libusb_transfer *t)
 	}
 	if (f->more && f->cancelled && status == LIBUSB_TRANSFER_COMPLETED)
 		status = LIBUSB_TRANSFER_CANCELLED;
+	if (status == LIBUSB_TRANSFER_NO_DEVICE && !has_left(u))
+		status = LIBUSB_TRANSFER_ERROR;
+	if (status == LIBUSB_TRANSFER_COMPLETED && is_cut_off(f, io))
+		status = LIBUSB_TRANSFER_ERROR;
 	if (io->type == UW_CONTROL) {
 		io->copied = io->actual;
 		if (io->endpoint & 0x80)
@@ -251,18 +271,32 @@ static bool behind_pieces(const struct uw_usb *u, const struct uw_transfer_io *i
 	return false;
 }
 
-static void retry_device(struct uw_usb *u)
+/*
+ * Memory that others hold comes back without a word. And once a device's node has hung up, nothing tells of transfers
+ * that the kernel has yet to end, one device of an unplugged hub after the other.
+ */
+static void rearm(struct uw_usb *u)
+{
+	uint64_t soon = u->dev.host->now(&u->dev) + RETRY, when = UW_NEVER;
+
+	if (!uw_list_empty(&u->held) || (u->lost && !uw_list_empty(&u->active)))
+		when = soon;
+	else if (u->closed && !uw_list_empty(&u->active))
+		when = u->until;
+	u->dev.host->arm(&u->dev, uw_usb_is_lent(u) ? UW_NEVER : when);
+}
+
+void uw_usb_retry(struct uw_usb *u)
 {
 	struct uw_list *node = u->held.next, *next;
 
-	for (; node != &u->held; node = next) {
+	while (node != &u->held && !uw_usb_is_lent(u)) {
 		next = node->next;
 		if (!behind_pieces(u, uw_usb_io_at(node)) && !send_on(u, uw_usb_io_at(node)))
 			break;
+		node = next;
 	}
-	/* Nothing of ours will come back and make room: others have the memory. */
-	if (!uw_list_empty(&u->held) && !u->host->memory)
-		u->dev.host->arm(&u->dev, u->dev.host->now(&u->dev) + RETRY);
+	rearm(u);
 }
 
 static void retry_held(struct uw_usb_host *host)
@@ -270,13 +304,17 @@ static void retry_held(struct uw_usb_host *host)
 	struct uw_list *node;
 
 	for (node = host->devices.next; node != &host->devices; node = node->next)
-		retry_device(UW_CONTAINER(node, struct uw_usb, node));
+		uw_usb_retry(UW_CONTAINER(node, struct uw_usb, node));
 }
 
 void uw_usb_timer(struct uw_device *device)
 {
-	retry_device(uw_usb_of(device));
-	uw_usb_shut_on(uw_usb_of(device));
+	struct uw_usb *u = uw_usb_of(device);
+
+	if (u->lost && !uw_usb_is_lent(u))
+		uw_usb_reap(u, 0);
+	uw_usb_retry(u);
+	uw_usb_shut_on(u);
 }
 
 /* Order is kept within an endpoint, and with streams within each of them: the device chooses among streams. */
@@ -308,17 +346,29 @@ void uw_usb_submit(struct uw_device *device, struct uw_transfer_io *io)
 		uw_usb_answer(u, io, UW_ST_NO_ENDPOINT);
 	} else if (io->type == UW_ISOCH && !is_possible(u->host, io)) {
 		uw_usb_answer(u, io, UW_ST_UNSUPPORTED);
-	} else if (must_queue(u, io) || !send_on(u, io)) {
+	} else if (uw_usb_is_lent(u) || must_queue(u, io) || !send_on(u, io)) {
 		uw_list_add(&u->held, &io->node);
-		if (!u->host->memory)
-			u->dev.host->arm(&u->dev, u->dev.host->now(&u->dev) + RETRY);
+		rearm(u);
 	}
 }
 
 static void cancel(struct uw_flight *f)
 {
 	f->cancelled = true;
-	libusb_cancel_transfer(f->transfer);
+	if (!uw_usb_is_lent(f->usb))
+		libusb_cancel_transfer(f->transfer);
+}
+
+void uw_usb_cancel_again(struct uw_usb *u)
+{
+	struct uw_flight *f;
+	struct uw_list *node;
+
+	for (node = u->active.next; node != &u->active; node = node->next) {
+		f = uw_usb_io_at(node)->own;
+		if (f->cancelled)
+			libusb_cancel_transfer(f->transfer);
+	}
 }
 
 void uw_usb_cancel(struct uw_device *device, struct uw_transfer_io *io)
@@ -339,12 +389,17 @@ void uw_usb_cancel_flights(struct uw_usb *u)
 		cancel(uw_usb_io_at(node)->own);
 }
 
+void uw_usb_reap(struct uw_usb *u, uint32_t patience)
+{
+	struct timeval step = { 0, (suseconds_t)patience };
+
+	libusb_handle_events_timeout_completed(u->context, &step, NULL);
+}
+
 void uw_usb_await_flights(struct uw_usb *u)
 {
-	struct timeval step = { 0, 10000 };
-
 	while (!uw_list_empty(&u->active) && u->host->loop->now < u->until) {
-		libusb_handle_events_timeout_completed(u->host->context, &step, NULL);
+		uw_usb_reap(u, 10000);
 		uw_loop_tick(u->host->loop);
 	}
 }

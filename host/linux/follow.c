@@ -203,32 +203,36 @@ static void see_gone(struct uw_devs *devs)
 	}
 }
 
-static uint64_t next_try(const struct uw_devs *devs)
+/* Of those whose turn has just come, each has been tried and has failed anew, or is no longer to be tried. */
+static uint64_t next_try(const struct uw_devs *devs, uint64_t now)
 {
 	const struct uw_list *node, *head = &devs->follow.left;
-	uint64_t next = UW_NEVER;
+	uint64_t at, next = UW_NEVER;
 
-	for (node = head->next; node != head; node = node->next)
-		if (UW_CONTAINER(node, const struct left, node)->at < next)
-			next = UW_CONTAINER(node, const struct left, node)->at;
+	for (node = head->next; node != head; node = node->next) {
+		at = UW_CONTAINER(node, const struct left, node)->at;
+		if (at > now && at < next)
+			next = at;
+	}
 	return next;
 }
 
 void uw_follow_run(struct uw_devs *devs)
 {
 	struct uw_follow *f = &devs->follow;
+	uint64_t now = devs->loop->now;
 
-	if (!f->look && f->next > devs->loop->now)
+	if (!f->look && f->next > now)
 		return;
 	f->look = false;
 	f->next = UW_NEVER;
 	see_models(devs);
-	if (devs->usb.context) {
+	if (devs->usb.ready) {
 		uw_names_look(&f->names);
 		see_gone(devs);
 		uw_sysfs_each(see_device, devs);
 	}
-	f->next = next_try(devs);
+	f->next = next_try(devs, now);
 }
 
 /* ---- the whole ---- */
@@ -260,7 +264,7 @@ void uw_follow_open(struct uw_devs *devs)
 	f->next = UW_NEVER;
 	f->hotplug.changed = on_change;
 	f->names.changed = on_names;
-	if (!devs->usb.context)
+	if (!devs->usb.ready)
 		return;
 	if (!uw_names_open(&f->names, &devs->returns))
 		uw_log(UW_LOG_WARNING, "no thread for the names of devices, which stay unknown");

@@ -29,13 +29,20 @@
 static void on_node(struct uw_source *source, uint32_t events)
 {
 	struct uw_usb *u = UW_CONTAINER(source, struct uw_usb, source);
-	struct timeval none = { 0, 0 };
 
 	if (events & EPOLLHUP) {
-		uw_loop_del(u->host->loop, source); /* it would be ready for ever */
+		uw_loop_del(u->host->loop, source); /* it would be ready for ever; the timer does the rest */
 		uw_usb_lose(u);
 	}
-	libusb_handle_events_timeout_completed(u->host->context, &none, NULL);
+	if (!uw_usb_is_lent(u))
+		uw_usb_reap(u, 0);
+	uw_usb_retry(u);
+}
+
+void uw_usb_lend(struct uw_usb *u)
+{
+	if (u->source.fd >= 0)
+		uw_loop_change(u->host->loop, &u->source, 0);
 }
 
 /* ---- open and close ---- */
@@ -144,7 +151,7 @@ static int usb_open(struct uw_device *device)
 	u->fd = uw_usb_ask_keeper(u->host, &ask);
 	if (u->fd < 0)
 		return fail(u, "open", strerror(errno));
-	result = libusb_wrap_sys_device(u->host->context, u->fd, &u->handle);
+	result = libusb_wrap_sys_device(u->context, u->fd, &u->handle);
 	result = result ? fail(u, "open", libusb_strerror(result)) : take_device(u);
 	if (!result)
 		own_port(u);
@@ -178,6 +185,17 @@ static void begin_close(struct uw_usb *u)
 	uw_loop_tick(u->host->loop);
 	u->until = u->host->loop->now + CLOSE_GRACE;
 	uw_usb_cancel_flights(u);
+}
+
+void uw_usb_take_back(struct uw_usb *u)
+{
+	if (u->source.fd >= 0)
+		uw_loop_change(u->host->loop, &u->source, EPOLLOUT);
+	if (u->closed)
+		begin_close(u);
+	else
+		uw_usb_cancel_again(u);
+	uw_usb_retry(u);
 }
 
 /* The blocking part: former drivers come back, and look at their device at length. */
@@ -249,8 +267,10 @@ void uw_usb_shut(struct uw_device *device, void (*closed)(struct uw_device *devi
 
 	u->closed = closed;
 	u->asleep = false;
+	if (uw_usb_is_lent(u))
+		return;
 	begin_close(u);
-	u->dev.host->arm(&u->dev, u->until);
+	uw_usb_retry(u);
 	uw_usb_shut_on(u);
 }
 
@@ -289,7 +309,7 @@ struct uw_device *uw_usb_new(struct uw_usb_host *host, struct uw_thread *thread,
 	struct uw_sysfs_device d;
 	struct uw_usb *u;
 
-	if (!host->context || !uw_sysfs_read(bus_id, &d))
+	if (!host->ready || !uw_sysfs_read(bus_id, &d))
 		return NULL;
 	if (d.hub) {
 		uw_usb_refuse_hub(bus_id, outcome);
@@ -298,6 +318,11 @@ struct uw_device *uw_usb_new(struct uw_usb_host *host, struct uw_thread *thread,
 	u = calloc(1, sizeof(*u));
 	if (!u)
 		return NULL;
+	if (libusb_init(&u->context)) {
+		uw_say(outcome, UW_CTL_FAILED, "%s: libusb does not start", bus_id);
+		free(u);
+		return NULL;
+	}
 	describe(&d, &u->dev);
 	u->dev.ops = &backend;
 	u->host = host;
@@ -316,6 +341,7 @@ struct uw_device *uw_usb_new(struct uw_usb_host *host, struct uw_thread *thread,
 
 void uw_usb_free(struct uw_device *device)
 {
+	libusb_exit(uw_usb_of(device)->context);
 	free(uw_usb_of(device));
 }
 
@@ -328,26 +354,16 @@ const char *uw_usb_reason(struct uw_device *device)
 
 void uw_usb_init(struct uw_usb_host *host, struct uw_loop *loop, const struct uw_start *start)
 {
-	int result;
-
 	host->loop = loop;
 	host->start = start;
 	host->memory_max = uw_sysfs_usb_memory();
 	pthread_mutex_init(&host->opener, NULL);
 	uw_list_init(&host->devices);
-	if (!start->config->usb)
-		return;
-	libusb_set_option(NULL, LIBUSB_OPTION_NO_DEVICE_DISCOVERY);
-	result = libusb_init(&host->context);
-	if (!result)
-		return;
-	uw_log(UW_LOG_WARNING, "libusb: %s; only model devices are served", libusb_strerror(result));
-	host->context = NULL;
+	host->ready = start->config->usb;
+	libusb_set_option(NULL, LIBUSB_OPTION_NO_DEVICE_DISCOVERY); /* of every context from here on */
 }
 
 void uw_usb_fini(struct uw_usb_host *host)
 {
-	if (host->context)
-		libusb_exit(host->context);
 	pthread_mutex_destroy(&host->opener);
 }

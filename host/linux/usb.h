@@ -19,7 +19,7 @@ struct uw_outcome;
 struct uw_usb_host {
 	struct uw_loop *loop;
 	const struct uw_start *start;
-	libusb_context *context;  /* NULL: real devices are not served */
+	bool ready;               /* real devices are served */
 	pthread_mutex_t opener;   /* one question to the keeper at a time */
 	struct uw_list devices;   /* open ones */
 	uint64_t memory;          /* bytes in flight, as the kernel counts them, about */

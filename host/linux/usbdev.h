@@ -14,6 +14,7 @@ struct uw_usb {
 	struct uw_list node;   /* of the host's open devices */
 	struct uw_usb_host *host;
 	struct uw_thread *thread;
+	libusb_context *context; /* its own: handling its events is then about no other device */
 	libusb_device_handle *handle; /* NULL: closed */
 	struct uw_source source;      /* the node; readiness means finished transfers */
 	int fd;
@@ -91,8 +92,21 @@ static inline void uw_usb_lose(struct uw_usb *u)
 	u->dev.host->gone(&u->dev);
 }
 
+/*
+ * Is a verb on the thread? The kernel holds the device's lock for as long as a verb takes, which a device can draw out to
+ * seconds, and whoever submits, cancels or reaps at the device's node then waits for the lock. So the loop leaves the node
+ * alone until the verb is done: what is submitted is held, and cancels are made up for.
+ */
+static inline bool uw_usb_is_lent(const struct uw_usb *u)
+{
+	return !uw_list_empty(&u->verbs);
+}
+
 /* ---- usb.c ---- */
 
+/* Lends the node to the thread, with the first verb; and takes it back, after the last. */
+void uw_usb_lend(struct uw_usb *u);
+void uw_usb_take_back(struct uw_usb *u);
 /*
  * The keeper has the rights to open what is asked for; one question is under way at a time. On a device's thread. The
  * descriptor, or -1 with errno.
@@ -124,6 +138,12 @@ void uw_usb_submit(struct uw_device *device, struct uw_transfer_io *io);
 void uw_usb_cancel(struct uw_device *device, struct uw_transfer_io *io);
 /* Tries again what waits for memory. */
 void uw_usb_timer(struct uw_device *device);
+/* Calls back what has ended, after so many microseconds at most if nothing has. */
+void uw_usb_reap(struct uw_usb *u, uint32_t patience);
+/* Tries what is held; then asks for the timer, if it is needed. */
+void uw_usb_retry(struct uw_usb *u);
+/* Tells libusb again of what was cancelled. */
+void uw_usb_cancel_again(struct uw_usb *u);
 /* Cancels everything; and waits for it, until u->until: what the kernel does not give back by then stays active. */
 void uw_usb_cancel_flights(struct uw_usb *u);
 void uw_usb_await_flights(struct uw_usb *u);

@@ -63,6 +63,6 @@ void uw_usb_each(struct uw_usb_host *host, const struct uw_names *names,
 {
 	struct listing listing = { names, each, ctx };
 
-	if (host->context)
+	if (host->ready)
 		uw_sysfs_each(list_one, &listing);
 }

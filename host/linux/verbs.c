@@ -82,13 +82,30 @@ static uint32_t alloc_streams(struct uw_usb *u, struct uw_transfer_io *io)
 
 /* ---- configuration ---- */
 
+/* Of one interface, whatever its alternate setting: another's go on. */
+static void free_streams_at(struct uw_usb *u, uint16_t number)
+{
+	struct libusb_config_descriptor *config = uw_usb_config(u, u->configuration);
+	const struct libusb_interface *interface;
+	int i, a, e;
+
+	for (i = 0; config && i < config->bNumInterfaces; i++) {
+		interface = &config->interface[i];
+		for (a = 0; a < interface->num_altsetting && interface->altsetting->bInterfaceNumber == number; a++)
+			for (e = 0; e < interface->altsetting[a].bNumEndpoints; e++)
+				(void)free_streams_of(u, interface->altsetting[a].endpoint[e].bEndpointAddress);
+	}
+	if (config)
+		libusb_free_config_descriptor(config);
+}
+
 static int set_interface(struct uw_usb *u, uint16_t number, uint16_t alternate)
 {
 	int result;
 
 	if (number >= UW_USB_INTERFACES || !(u->claimed & 1u << number))
 		return LIBUSB_ERROR_NOT_FOUND;
-	free_all_streams(u);
+	free_streams_at(u, number);
 	result = libusb_set_interface_alt_setting(u->handle, number, alternate);
 	if (!result)
 		u->alternate[number] = (uint8_t)alternate;
@@ -196,6 +213,8 @@ static void on_verb(struct uw_job *job)
 	uw_list_del(&io->node);
 	if (!uw_list_empty(&u->verbs))
 		uw_thread_post(u->thread, &u->job);
+	else
+		uw_usb_take_back(u);
 	uw_usb_answer(u, io, io->status);
 	uw_usb_shut_on(u);
 }
@@ -216,8 +235,10 @@ void uw_usb_verb(struct uw_device *device, struct uw_transfer_io *io)
 	}
 	u->asleep = false; /* whatever wakes it from here on, the guest has asked for */
 	uw_list_add(&u->verbs, &io->node);
-	if (first)
-		uw_thread_post(u->thread, &u->job);
+	if (!first)
+		return;
+	uw_usb_lend(u);
+	uw_thread_post(u->thread, &u->job);
 }
 
 void uw_usb_verbs_init(struct uw_usb *u)

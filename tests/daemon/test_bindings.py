@@ -3,6 +3,7 @@
 """Bindings that are remembered, moved and forgotten, with model devices."""
 import os
 import sys
+import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from harness import Daemon, Directory, case, equal, holds, main, until  # noqa: E402
@@ -133,6 +134,29 @@ def a_new_worker_has_the_bindings():
         until(lambda: "serving again" in d.log(), "the next worker")
         equal(placed(d), {"pico-1": ("vm1", 1)}, "bound")
         equal(d.devices()["1209:*"]["state"], "awaited", "waited for")
+
+
+@case
+def what_was_tried_again_is_not_tried_on_and_on():
+    """A device finds no port, and has one a little later; then the worker comes to rest."""
+    count = 16
+    options = [word for n in range(1, count + 1) for word in ("--bind", f"pico-{n}")]
+    with Daemon(models=["pico"] * count, options=options) as d:
+        until(lambda: f"pico-{count} is not bound" in d.log(), "the last one to be refused")
+        equal(len(placed(d)), count - 1, "ports")
+        d.cli("unbind", "pico-1")
+        until(lambda: f"pico-{count}" in placed(d), "the last one to be bound", timeout=30)
+
+        def used():
+            with open(f"/proc/{d.worker()}/stat", encoding="ascii") as f:
+                return f.read().split()[13:15]
+
+        def rests():
+            before = used()
+            time.sleep(0.5)
+            return used() == before
+
+        until(rests, "the worker to rest", timeout=30)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ static void test_ends_of_transfers(void **state)
 	} cases[] = {
 		{ LIBUSB_TRANSFER_COMPLETED, UW_ST_OK }, { LIBUSB_TRANSFER_ERROR, UW_ST_PROTOCOL },
 		{ LIBUSB_TRANSFER_TIMED_OUT, UW_ST_HOST }, { LIBUSB_TRANSFER_CANCELLED, UW_ST_CANCELLED },
-		{ LIBUSB_TRANSFER_STALL, UW_ST_STALL }, { LIBUSB_TRANSFER_NO_DEVICE, UW_ST_NO_DEVICE },
+		{ LIBUSB_TRANSFER_STALL, UW_ST_STALL },
+		{ LIBUSB_TRANSFER_NO_DEVICE, UW_ST_PROTOCOL }, /* for it is there: its node has not hung up */
 		{ LIBUSB_TRANSFER_OVERFLOW, UW_ST_BABBLE }, { (enum libusb_transfer_status)99, UW_ST_HOST },
 	};
 	struct uw_transfer_io *io;
@@ -215,7 +216,7 @@ static void test_streams_end_with_their_setting(void **state)
 		const char *calls;
 	} cases[] = {
 		{ UW_VERB_RESET, 0, 0, "free02 free81 reset " },
-		{ UW_VERB_SET_INTERFACE, 1, 1, "free02 free81 alt1.1 " },
+		{ UW_VERB_SET_INTERFACE, 0, 0, "free81 free02 alt0.0 " },
 		{ UW_VERB_SET_CONFIGURATION, 1, 0, "free02 free81 release0 release1 config1 claim0 claim1 " },
 	};
 	uint32_t i;
@@ -228,6 +229,18 @@ static void test_streams_end_with_their_setting(void **state)
 		assert_string_equal(fake.calls, cases[i].calls);
 		assert_int_equal(submit_stream(0, 0x81, 1)->status, UW_ST_NO_ENDPOINT);
 	}
+}
+
+static void test_streams_of_another_interface_go_on(void **state)
+{
+	(void)state;
+	assert_int_equal(verb(UW_VERB_ALLOC_STREAMS, 4, 2), UW_ST_OK);
+	*fake.calls = 0;
+	assert_int_equal(verb(UW_VERB_SET_INTERFACE, 1, 1), UW_ST_OK);
+	assert_string_equal(fake.calls, "alt1.1 ");
+	submit_stream(0, 0x81, 1);
+	assert_int_equal(fake.count, 1);
+	land(0, LIBUSB_TRANSFER_COMPLETED, 64);
 }
 
 /* One stream's order does not wait for another's. */
@@ -737,6 +750,7 @@ int main(void)
 		CASE(test_streams),
 		CASE(test_streams_that_are_refused),
 		CASE(test_streams_end_with_their_setting),
+		CASE(test_streams_of_another_interface_go_on),
 		CASE(test_streams_wait_one_by_one),
 		ISOCH(test_packets_in_one_run),
 		ISOCH(test_packets_that_lie_apart),

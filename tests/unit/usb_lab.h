@@ -37,6 +37,7 @@ static struct {
 	uint32_t room;                 /* submits until the memory is used up */
 	int call_result;               /* of the next blocking call */
 	bool deaf;                     /* cancelled transfers do not come back */
+	_Atomic bool slow;             /* blocking calls do not come back */
 	bool was_auto;
 	uint32_t claimed;
 } fake;
@@ -120,6 +121,8 @@ static int call_result(void)
 {
 	int result = fake.call_result;
 
+	while (fake.slow)
+		usleep(1000);
 	fake.call_result = 0;
 	return result;
 }
@@ -469,8 +472,7 @@ static struct uw_transfer_io *submit(uint32_t i, uint8_t endpoint, uint8_t type,
 
 static const uint8_t stream_endpoints[] = { 0x81, 0x02 };
 
-/* Runs a verb to its end; its status. */
-static uint32_t verb(uint8_t kind, uint16_t a, uint16_t b)
+static void begin_verb(uint8_t kind, uint16_t a, uint16_t b)
 {
 	struct uw_transfer_io *io = &lab->io[MANY - 1];
 
@@ -480,11 +482,22 @@ static uint32_t verb(uint8_t kind, uint16_t a, uint16_t b)
 	io->arg[1] = b;
 	io->endpoints = stream_endpoints;
 	lab->answers[MANY - 1] = 0;
-	lab->device->ops->reset(lab->device, io); /* one function for all verbs that block */
+	uw_device_begin(lab->device, io);
+}
+
+/* Its status. */
+static uint32_t end_verb(void)
+{
 	while (!lab->answers[MANY - 1])
 		uw_returns_wait(&lab->returns);
 	assert_int_equal(lab->answers[MANY - 1], 1);
-	return io->status;
+	return lab->io[MANY - 1].status;
+}
+
+static inline uint32_t verb(uint8_t kind, uint16_t a, uint16_t b)
+{
+	begin_verb(kind, a, b);
+	return end_verb();
 }
 
 #endif
