@@ -25,7 +25,6 @@
 static bool may_sleep(struct uw_usb *u)
 {
 	struct uw_open_ask ask = { .what = UW_OPEN_POWER, .bus = u->bus, .device = u->number };
-
 	enum uw_sysfs_power power = uw_sysfs_power(u->dev.bus_id);
 
 	if (power != UW_SYSFS_KEPT_AWAKE)

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
+/* USB device nodes, and whether devices may sleep: what the keeper opens for a worker, and puts right after its end. */
 #include "opener.h"
 
 #include <errno.h>
