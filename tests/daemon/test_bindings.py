@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Bindings that are remembered, moved and forgotten, with model devices."""
 import os
+import signal
 import sys
 import time
 
@@ -134,6 +135,20 @@ def a_new_worker_has_the_bindings():
         until(lambda: "serving again" in d.log(), "the next worker")
         equal(placed(d), {"pico-1": ("vm1", 1)}, "bound")
         equal(d.devices()["1209:*"]["state"], "awaited", "waited for")
+
+
+@case
+def what_a_worker_said_before_it_died_counts():
+    """The keeper is busy while the worker binds and dies; each answer that was given holds."""
+    with Daemon(models=["pico", "zero", "zero", "zero"]) as d:
+        worker = d.worker()
+        os.kill(d.process.pid, signal.SIGSTOP)
+        for bus_id in ("pico-1", "zero-1", "zero-2", "zero-3"):
+            d.cli("bind", bus_id)
+        os.kill(worker, signal.SIGKILL)
+        os.kill(d.process.pid, signal.SIGCONT)
+        until(lambda: "serving again" in d.log(), "the next worker")
+        equal(sorted(placed(d)), ["pico-1", "zero-1", "zero-2", "zero-3"], "bound")
 
 
 @case
